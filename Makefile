@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# make run | stop | test | lint | bench | install; `make all` only builds.
+# SAN=1 builds everything under ASan and UBSan into build/asan.
+
+SAN ?=
+BUILD ?= $(if $(SAN),build/asan,build)
+CC = gcc
+PKG = pkg-config
+WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
+       -Wmissing-prototypes -Wno-unused-parameter -Werror
+HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC \
+         -fvisibility=hidden -Wl,-z,relro,-z,now
+SANFLAGS = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+           -fno-omit-frame-pointer -U_FORTIFY_SOURCE)
+CPPFLAGS = -D_GNU_SOURCE -Ibase -Iplans -Iidp -Igateway
+CFLAGS = -std=gnu11 -O2 -g $(WARN) $(HARDEN) $(SANFLAGS)
+
+# Libraries of the domain. What uses liboauth2 or lasso (idp/oauth2_*.c,
+# idp/saml_*.c) goes into gatehouse-idp alone: their licences stay there.
+BASE_C = $(wildcard base/*.c)
+PLANS_C = $(wildcard plans/*.c)
+IDP_LICENSED_C = $(wildcard idp/oauth2_*.c idp/saml_*.c)
+IDP_C = $(filter-out $(IDP_LICENSED_C),$(wildcard idp/*.c))
+
+# Programs: sources in gateway/, told apart by the first word of the file name.
+src = $(foreach p,$(1),$(wildcard gateway/$(p).c gateway/$(p)_*.c))
+gatehoused_C = $(call src,gatehoused launcher sandbox cgroup network launch)
+gatehoused_L = base
+gatehouse-shim_C = $(call src,shim)
+gatehouse-shim_L =
+gatehouse-control_C = $(call src,control house compose seccomp launch document)
+gatehouse-control_L = plans idp base
+gatehouse-idp_C = $(call src,idpd) $(IDP_LICENSED_C)
+gatehouse-idp_L = idp plans base
+gatehouse_C = $(call src,cli)
+gatehouse_L = base
+PROGRAMS = gatehoused gatehouse-shim gatehouse-control gatehouse-idp gatehouse
+
+gatehoused_LIBS = -lcrypto
+gatehouse-control_LIBS = -lmicrohttpd -lsystemd -lyaml -ljansson -llmdb \
+                         -lhiredis -lseccomp -lcurl -lcjose -lcrypto
+gatehouse-idp_LIBS = -lmicrohttpd -loauth2 -lcurl -ljansson -llmdb -lhiredis \
+                     -lcjose -lcrypto -lpthread
+gatehouse_LIBS = -lcurl -ljansson -lcrypto
+TEST_LIBS = -lcmocka -ljansson -llmdb -lhiredis -lcjose -lcrypto -lpthread
+
+.PHONY: all clean
+all: $(addprefix $(BUILD)/,$(PROGRAMS)) $(BUILD)/ngx_http_gatehouse_module.so
+
+objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+$(BUILD)/libbase.a: $(call objs,$(BASE_C))
+$(BUILD)/libplans.a: $(call objs,$(PLANS_C))
+$(BUILD)/libidp.a: $(call objs,$(IDP_C))
+%.a:
+	@rm -f $@
+	ar rcs $@ $^
+
+define program
+$(BUILD)/$(1): $(call objs,$($(1)_C)) $(foreach l,$($(1)_L),$(BUILD)/lib$(l).a)
+	$$(CC) $$(CFLAGS) $$($(1)_LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+# ---- unit tests: tests/unit/test_NAME.c, one cmocka program each
+UNIT_C = $(wildcard tests/unit/test_*.c)
+UNIT = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $($*_FLAGS) -o $@ $< $($*_C) $(BUILD)/libidp.a \
+	    $(BUILD)/libplans.a $(BUILD)/libbase.a $(TEST_LIBS) $($*_LIBS)
+
+.PHONY: unit
+unit: $(UNIT)
+	@for t in $(UNIT); do $$t || exit 1; done
+
+clean:
+	rm -rf build
