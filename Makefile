@@ -2,16 +2,19 @@
 # make run | stop | test | lint | bench | install; `make all` only builds.
 # SAN=1 builds everything under ASan and UBSan into build/asan.
 
+# SAN=fuzz builds with clang and libFuzzer into build/fuzz.
+
 SAN ?=
-BUILD ?= $(if $(SAN),build/asan,build)
-CC = gcc
+BUILD ?= build$(if $(SAN),/$(if $(filter fuzz,$(SAN)),fuzz,asan))
+CC = $(if $(filter fuzz,$(SAN)),clang,gcc)
 PKG = pkg-config
 WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
        -Wmissing-prototypes -Wno-unused-parameter -Werror
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC \
          -fvisibility=hidden -Wl,-z,relro,-z,now
 SANFLAGS = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-           -fno-omit-frame-pointer -U_FORTIFY_SOURCE)
+           -fno-omit-frame-pointer -U_FORTIFY_SOURCE) \
+           $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer-no-link)
 CPPFLAGS = -D_GNU_SOURCE -Ibase -Iplans -Iidp -Igateway
 CFLAGS = -std=gnu11 -O2 -g $(WARN) $(HARDEN) $(SANFLAGS)
 
@@ -77,6 +80,36 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/l
 .PHONY: unit
 unit: $(UNIT)
 	@for t in $(UNIT); do $$t || exit 1; done
+
+# ---- fuzz targets: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/seeds/NAME
+FUZZ = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+build/fuzz/%: tests/fuzz/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/libbase.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer $($*_FLAGS) -o $@ $< $($*_C) \
+	    $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/libbase.a $(TEST_LIBS) $($*_LIBS)
+
+.PHONY: fuzz fuzzers
+fuzzers: $(FUZZ)
+fuzz:
+	$(MAKE) SAN=fuzz fuzzers
+
+# ---- what people type; PACKAGES=present skips Debian's package manager
+PACKAGES ?= conf/packages.sh
+packages = $(if $(filter present,$(PACKAGES)),:,$(PACKAGES))
+PYTHON = /usr/bin/python3
+
+.PHONY: run stop test lint reference install
+run:
+	@$(packages) build run
+	@$(PYTHON) conf/demo/run.py
+stop:
+	@$(PYTHON) conf/demo/stop.py
+test:
+	@$(packages) build run test
+	@$(PYTHON) tests/run.py
+lint:
+	@$(PYTHON) tests/lint/lint.py
+reference: all
+	$(PYTHON) docs/reference.py
 
 clean:
 	rm -rf build
