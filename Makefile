@@ -12,7 +12,8 @@ WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
        -Wmissing-prototypes -Wno-unused-parameter -Werror
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC \
          -fvisibility=hidden -Wl,-z,relro,-z,now
-SANFLAGS = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+SANFLAGS = $(if $(SAN),-fsanitize=address -fsanitize=undefined \
+           -fno-sanitize-recover=undefined \
            -fno-omit-frame-pointer -U_FORTIFY_SOURCE) \
            $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer-no-link)
 CPPFLAGS = -D_GNU_SOURCE -Ibase -Iplans -Iidp -Igateway
@@ -60,7 +61,7 @@ $(BUILD)/libbase.a: $(call objs,$(BASE_C))
 $(BUILD)/libplans.a: $(call objs,$(PLANS_C))
 $(BUILD)/libidp.a: $(call objs,$(IDP_C))
 %.a:
-	@rm -f $@
+	@mkdir -p $(@D) && rm -f $@
 	ar rcs $@ $^
 
 define program
