@@ -11,13 +11,14 @@ PKG = pkg-config
 WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
        -Wmissing-prototypes -Wno-unused-parameter -Werror
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC \
-         -fvisibility=hidden -Wl,-z,relro,-z,now
+         -fvisibility=hidden
 SANFLAGS = $(if $(SAN),-fsanitize=address -fsanitize=undefined \
            -fno-sanitize-recover=undefined \
            -fno-omit-frame-pointer -U_FORTIFY_SOURCE) \
            $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer-no-link)
 CPPFLAGS = -D_GNU_SOURCE -Ibase -Iplans -Iidp -Igateway
 CFLAGS = -std=gnu11 -O2 -g $(WARN) $(HARDEN) $(SANFLAGS)
+LDFLAGS = -Wl,-z,relro -Wl,-z,now
 
 # Libraries of the domain. What uses liboauth2 or lasso (idp/oauth2_*.c,
 # idp/saml_*.c) goes into gatehouse-idp alone: their licences stay there.
@@ -66,7 +67,7 @@ $(BUILD)/libidp.a: $(call objs,$(IDP_C))
 
 define program
 $(BUILD)/$(1): $(call objs,$($(1)_C)) $(foreach l,$($(1)_L),$(BUILD)/lib$(l).a)
-	$$(CC) $$(CFLAGS) $$($(1)_LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$($(1)_LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
@@ -75,7 +76,7 @@ UNIT_C = $(wildcard tests/unit/test_*.c)
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $($*_FLAGS) -o $@ $< $($*_C) $(BUILD)/libidp.a \
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $($*_FLAGS) -o $@ $< $($*_C) $(BUILD)/libidp.a \
 	    $(BUILD)/libplans.a $(BUILD)/libbase.a $(TEST_LIBS) $($*_LIBS)
 
 .PHONY: unit
