@@ -79,7 +79,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/l
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $($*_FLAGS) -o $@ $< $($*_C) $(BUILD)/libidp.a \
 	    $(BUILD)/libplans.a $(BUILD)/libbase.a $(TEST_LIBS) $($*_LIBS)
 
-.PHONY: unit
+.PHONY: unit units
+units: $(UNIT)
 unit: $(UNIT)
 	@for t in $(UNIT); do $$t || exit 1; done
 
