@@ -118,15 +118,15 @@ json_t *gh_document_check_item(enum gh_kind k, const struct gh_node *node,
 /* ---- states: what is, and what shall be */
 
 /* By kind: an object, name -> item (canonical). */
-struct gh_state {
+struct gh_items {
     json_t *of[GH_KINDS];
 };
 
-int gh_state_init(struct gh_state *s); /* empty; -1 without memory */
-void gh_state_finish(struct gh_state *s);
+int gh_items_init(struct gh_items *s); /* empty; -1 without memory */
+void gh_items_finish(struct gh_items *s);
 /* A shallow copy: items are shared and must not be edited. */
-int gh_state_copy(struct gh_state *to, const struct gh_state *from);
-json_t *gh_state_get(const struct gh_state *s, enum gh_kind k,
+int gh_items_copy(struct gh_items *to, const struct gh_items *from);
+json_t *gh_items_get(const struct gh_items *s, enum gh_kind k,
                      const char *name);
 
 /*
@@ -134,7 +134,7 @@ json_t *gh_state_get(const struct gh_state *s, enum gh_kind k,
  * in place as a whole. Doubled names are faults.
  */
 int gh_document_desired(const json_t *doc, const struct gh_node *root,
-                        const struct gh_state *now, struct gh_state *out,
+                        const struct gh_items *now, struct gh_items *out,
                         struct gh_faults *f);
 
 /*
@@ -143,7 +143,7 @@ int gh_document_desired(const json_t *doc, const struct gh_node *root,
  * the document where `doc` has the item, else "kind.name"; with an item of
  * its own (`doc` NULL) paths are relative to it.
  */
-void gh_document_refs(const struct gh_state *now, const struct gh_state *want,
+void gh_document_refs(const struct gh_items *now, const struct gh_items *want,
                       const json_t *doc, const struct gh_node *root,
                       struct gh_faults *f);
 
@@ -151,11 +151,11 @@ void gh_document_refs(const struct gh_state *now, const struct gh_state *want,
  * [{"kind", "name", "change": "add" | "change" | "remove", "fields":
  * [{"path", "from", "to"}]}], in the order of kinds; empty when equal.
  */
-json_t *gh_document_diff(const struct gh_state *now,
-                         const struct gh_state *want);
+json_t *gh_document_diff(const struct gh_items *now,
+                         const struct gh_items *want);
 
 /* The state as a document that applies as a no-op. -1 without memory. */
-int gh_document_write(const struct gh_state *s, struct gh_buffer *out);
+int gh_document_write(const struct gh_items *s, struct gh_buffer *out);
 /* Any JSON as YAML (objects in their order). */
 int gh_document_write_json(const json_t *v, struct gh_buffer *out);
 
