@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The private system of `make run`: where it lives, what it is made of, how it
+starts. GATEHOUSE_DIR, HTTP_PORT and HTTPS_PORT say where; two of them can run
+side by side."""
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+
+from demo_talk import Client, Problem, until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GATE_USER = "www-data"
+# One shared group: the gate's own, so that the host needs no new entries.
+GATE_GROUP = "www-data"
+
+
+def port(name, standard):
+    text = os.environ.get(name) or standard
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise Problem(f"{name}={text} is no port", f"make run {name}={standard}")
+    return int(text)
+
+
+class Stage:
+    def __init__(self):
+        self.dir = pathlib.Path(os.environ.get("GATEHOUSE_DIR") or
+                                ROOT / "run").absolute()
+        self.build = (ROOT / (os.environ.get("BUILD") or "build")).absolute()
+        self.http = port("HTTP_PORT", "8080")
+        self.https = port("HTTPS_PORT", "8443")
+        self.certificate = self.dir / "tls/localhost.crt"
+        self.client = Client(self.http, self.https, str(self.certificate))
+
+    def url(self, path, host="localhost", scheme="http"):
+        number = self.http if scheme == "http" else self.https
+        return f"{scheme}://{host}:{number}{path}"
+
+    def words(self):
+        return {"DIR": self.dir, "BUILD": self.build, "CONF": ROOT / "conf",
+                "HTTP_PORT": self.http, "HTTPS_PORT": self.https,
+                "ORIGIN": self.url("", scheme="https"),
+                "ISSUER": self.url("", "auth.localhost", "https")}
+
+    def fill(self, template):
+        """A template's text with its @WORDS@ filled in."""
+        text = (ROOT / "conf" / template).read_text()
+        for word, value in self.words().items():
+            text = text.replace(f"@{word}@", str(value))
+        left = re.search(r"@[A-Z_]+@", text)
+        if left:
+            raise Problem(f"{template} has an unknown word {left[0]}")
+        return text
+
+    # ---- programs
+
+    def make(self, say):
+        """Builds what is older than its sources."""
+        env = {k: v for k, v in os.environ.items()
+               if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        done = subprocess.run(["make", "-s", f"-j{os.cpu_count() or 1}", "all"],
+                              cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
+                              text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        if done.returncode:
+            say(done.stdout[-3000:])
+            raise Problem("the build failed", "make all")
+
+    def gatehouse(self, *args, check=True, text=None, seconds=60):
+        """The command line tool; its output as text, or Problem."""
+        try:
+            done = subprocess.run(
+                [self.build / "gatehouse", "--dir", self.dir, *args],
+                text=True, input=text if text is not None else "",
+                capture_output=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Problem(f"gatehouse {' '.join(args)}: no end in {seconds} s",
+                          f"look into {self.dir}/log/control.log") from None
+        if check and done.returncode:
+            raise Problem(f"gatehouse {' '.join(args)} ended with "
+                          f"{done.returncode}: "
+                          f"{(done.stderr or done.stdout).strip()[-1500:]}")
+        return done.stdout if check else done
+
+    def ask(self, *args, **kw):
+        """The same with JSON output, decoded."""
+        out = self.gatehouse("-o", "json", *args, **kw)
+        try:
+            return json.loads(out)
+        except ValueError:
+            raise Problem(f"gatehouse -o json {' '.join(args)} printed "
+                          f"{out[:200]!r}") from None
+
+    # ---- the directory
+
+    def prepare(self, say):
+        """Makes the directory with what the processes expect in it."""
+        self.must_be_reachable(say)
+        gate = pwd.getpwnam(GATE_USER)
+        for name, mode in (("", 0o755), ("log", 0o755), ("tls", 0o700),
+                           ("tmp", 0o755)):
+            path = self.dir / name
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(mode)
+        for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
+            path = self.dir / "tmp" / name
+            path.mkdir(exist_ok=True)
+            os.chown(path, gate.pw_uid, gate.pw_gid)
+        self.make_certificate()
+        self.write("nginx.conf", self.fill("demo/nginx.conf.in"))
+        self.write("gatehouse.yaml", self.fill("demo/gatehouse.yaml.in"))
+        return str(self.dir)
+
+    def must_be_reachable(self, say):
+        """Unprivileged processes walk to the directory: where a parent is
+        closed (a checkout in /root), the state lives in /var/lib instead and
+        the directory is a link to it."""
+        closed = [p for p in self.dir.parents if not p.stat().st_mode & 0o001]
+        if not closed:
+            return
+        name = re.sub(r"[^A-Za-z0-9]+", "-", str(self.dir)).strip("-")
+        place = pathlib.Path("/var/lib/gatehouse-private") / name
+        place.mkdir(parents=True, exist_ok=True)
+        if self.dir.is_symlink():
+            self.dir.unlink()
+        elif self.dir.is_dir():
+            raise Problem(f"{closed[0]} is closed to other users, and "
+                          f"{self.dir} exists", f"mv {self.dir} {self.dir}.old",
+                          "make run GATEHOUSE_DIR=/var/tmp/gatehouse")
+        self.dir.symlink_to(place)
+        say(f"{closed[0]} is closed to other users: the state is in {place}")
+        self.dir = place
+
+    def write(self, name, text, mode=0o644):
+        path = self.dir / name
+        path.write_text(text)
+        path.chmod(mode)
+
+    def make_certificate(self):
+        """A certificate for localhost, good for a year, made once."""
+        key = self.dir / "tls/localhost.key"
+        fresh = subprocess.run(
+            ["openssl", "x509", "-checkend", "86400", "-noout", "-in",
+             self.certificate], capture_output=True).returncode == 0
+        if fresh and key.exists():
+            return
+        done = subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
+             "-subj", "/CN=localhost", "-addext",
+             "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1",
+             "-keyout", key, "-out", self.certificate],
+            capture_output=True, text=True)
+        if done.returncode:
+            raise Problem(f"openssl: {done.stderr.strip()[-300:]}")
+        key.chmod(0o600)
+
+    # ---- ports
+
+    def ports_free(self, say):
+        for name, number in (("HTTP_PORT", self.http),
+                             ("HTTPS_PORT", self.https)):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", number))
+                except PermissionError:
+                    raise Problem(f"no right to listen on port {number}",
+                                  f"make run {name}=8080") from None
+                except OSError:
+                    raise Problem(
+                        f"port {number} is taken by {holder(number)}",
+                        f"make run {name}={number + 1000}",
+                        "make stop, if it is an earlier system of yours"
+                    ) from None
+        return f"{self.http} and {self.https} are free"
+
+    # ---- up and ready
+
+    def running(self):
+        try:
+            pid = int((self.dir / "gatehoused.pid").read_text())
+            os.kill(pid, 0)
+            return pid
+        except (OSError, ValueError):
+            return None
+
+    def service(self, name):
+        return self.ask("service", "show", name)
+
+    def service_up(self, name, seconds=30):
+        def is_up():
+            return self.service(name).get("state") == "up"
+        until(seconds, f"service {name}", is_up,
+              f"{self.build}/gatehouse --dir {self.dir} service logs {name}")
+
+
+def holder(number):
+    """Who listens on a port: 'nginx (pid 12)', or 'another process'."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for row in read(f"/proc/net/{table}").splitlines()[1:]:
+            cells = row.split()
+            if cells[3] == "0A" and int(cells[1].split(":")[1], 16) == number:
+                inodes.add(f"socket:[{cells[9]}]")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            for fd in os.scandir(f"/proc/{pid}/fd"):
+                if os.readlink(fd.path) in inodes:
+                    return f"{read(f'/proc/{pid}/comm').strip()} (pid {pid})"
+        except OSError:
+            continue
+    return "another process"
+
+
+def read(path):
+    try:
+        return pathlib.Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def nginx_binary():
+    path = shutil.which("nginx") or "/usr/sbin/nginx"
+    if not os.access(path, os.X_OK):
+        raise Problem("no nginx", "conf/packages.sh build run")
+    return path
