@@ -241,7 +241,7 @@ def spdx():
         if path.suffix in (".md", ".json", ".txt", ".crt", ".key", ".pem") \
                 or not is_text(path) or "seeds" in path.parts:
             continue
-        head = text(path).split("\n", 3)[:2]
+        head = text(path).split("\n", 5)[:4]
         if not any("SPDX-License-Identifier: Apache-2.0" in h for h in head):
             yield rel(path), "no SPDX line", \
                 "SPDX-License-Identifier: Apache-2.0 in the first line"
