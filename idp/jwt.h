@@ -78,7 +78,7 @@ struct gh_jwt {
     /* after gh_jwt_parse() */
     struct gh_slice issuer, kid; /* NOT verified: only to choose the IdP */
     uint32_t alg;                /* one of enum gh_alg */
-    void *json;                  /* the claims; gh_jwt_finish() frees it */
+    void *json, *head;           /* claims and header: gh_jwt_finish() */
 };
 
 /* Splits and decodes into memory of `a`. Needs no gh_jwt_finish(). */
