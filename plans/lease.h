@@ -3,25 +3,25 @@
  * Leases: the limiter's talk with the store, as values. This file builds the
  * commands and takes in the replies; the host sends and receives.
  *
- * A connection's first command is always the pulse: it registers the node, counts
- * live hosts and notices that the store was restarted or emptied. Then no grant
- * is made for GH_HOLD_MS by anybody, in which every host re-asserts its cells
- * (gh_lease_sweep() yields them). So a host must reconnect within GH_PROBE_MS.
+ * A connection's first command is always the pulse: it registers the node,
+ * counts live hosts and notices that the store was restarted or emptied. Then
+ * no grant is made for GH_HOLD_MS by anybody, in which every host re-asserts
+ * its cells (gh_lease_sweep() yields them). So a host must reconnect within
+ * GH_PROBE_MS.
  *
- *     on connect, then     gh_pulse_command() -> reply -> gh_pulse_apply(): 1 means
- *     each GH_PULSE_MS     "the store changed"; the sweep yields all again
+ *     on connect, then     gh_pulse_command() -> reply -> gh_pulse_apply(): 1
+ * means each GH_PULSE_MS     "the store changed"; the sweep yields all again
  *     (one per host:
  *     gh_pulse_claim)
  *     s.scopes[i].lease    gh_lease_begin() == 1: you own the scope's flight
  *                          -> send lease->command -> gh_lease_apply(), or
  *                          gh_lease_fail() for no reply
- *     each GH_SWEEP_MS     gh_lease_sweep(): re-asserts, unspent slices that are
- *     (one per host)       needed elsewhere; send each like a lease
- *     message on           gh_lease_recall(payload), then sweep
- *     GH_RECALL_CHANNEL
+ *     each GH_SWEEP_MS     gh_lease_sweep(): re-asserts, unspent slices that
+ * are (one per host)       needed elsewhere; send each like a lease message on
+ * gh_lease_recall(payload), then sweep GH_RECALL_CHANNEL
  *
- * A reply that is lost, late or repeated harms nothing: both sides send absolute
- * totals per node and window, and only raise what they have.
+ * A reply that is lost, late or repeated harms nothing: both sides send
+ * absolute totals per node and window, and only raise what they have.
  */
 #ifndef GH_LEASE_H
 #define GH_LEASE_H
@@ -55,21 +55,22 @@ void gh_scripts_init(struct gh_scripts *s);
 /* Appends one command in RESP (arrays of bulk strings). */
 void gh_resp_command(struct gh_buffer *out, const struct gh_slice *argv,
                      size_t argc);
-/* SCRIPT LOAD of all three, as three commands: after NOSCRIPT, or on connect. */
+/* SCRIPT LOAD of all three, as three commands: after NOSCRIPT, or on connect.
+ */
 #define GH_SCRIPTS_N 3
 void gh_scripts_load(const struct gh_scripts *s, struct gh_buffer *out);
 
 /* ---- what an error reply asks for ---- */
 
 enum gh_reaction {
-    GH_REACT_NONE,      /* no error */
-    GH_REACT_LOAD,      /* NOSCRIPT: load the scripts, send again once */
-    GH_REACT_RETRY,     /* BUSY, LOADING, TRYAGAIN: soon again, counts as failure */
+    GH_REACT_NONE,  /* no error */
+    GH_REACT_LOAD,  /* NOSCRIPT: load the scripts, send again once */
+    GH_REACT_RETRY, /* BUSY, LOADING, TRYAGAIN: soon again, counts as failure */
     GH_REACT_RECONNECT, /* READONLY, MASTERDOWN: another master; connect anew */
     GH_REACT_REDIRECT,  /* MOVED, ASK: the slot lives elsewhere */
-    GH_REACT_DOWN,      /* OOM, MISCONF, NOREPLICAS, CLUSTERDOWN: store is down */
-    GH_REACT_CONFIG,    /* NOAUTH, NOPERM, WRONGPASS: an admin must act; down */
-    GH_REACT_BAD        /* WRONGTYPE, other errors, wrong shape: give up this one */
+    GH_REACT_DOWN,   /* OOM, MISCONF, NOREPLICAS, CLUSTERDOWN: store is down */
+    GH_REACT_CONFIG, /* NOAUTH, NOPERM, WRONGPASS: an admin must act; down */
+    GH_REACT_BAD /* WRONGTYPE, other errors, wrong shape: give up this one */
 };
 
 enum gh_reaction gh_reaction_of(const struct redisReply *r);
@@ -102,9 +103,9 @@ struct gh_lease { /* caller's memory, kept till applied or failed */
 };
 
 /*
- * Claims the scope's flight and appends the command for all its limits. mono_ms is
- * the time of writing it (the window's milliseconds count from there).
- * 1: send it. 0: another worker (or this one) is at it, or it is not needed.
+ * Claims the scope's flight and appends the command for all its limits. mono_ms
+ * is the time of writing it (the window's milliseconds count from there). 1:
+ * send it. 0: another worker (or this one) is at it, or it is not needed.
  */
 int gh_lease_begin(struct gh_limiter *l, const struct gh_scripts *scripts,
                    const struct gh_spend *s, size_t scope, uint64_t mono_ms,
@@ -125,8 +126,8 @@ bool gh_sweep_claim(struct gh_limiter *l, uint64_t mono_ms);
 /*
  * The next scope that must be re-asserted or holds unspent what others need.
  * 1: send *command, apply its reply as a lease. 0: nothing more this round.
- * Looks at no more than `budget` slots of the table; *cursor starts at 0 each round
- * and may be carried to the next turn of the loop.
+ * Looks at no more than `budget` slots of the table; *cursor starts at 0 each
+ * round and may be carried to the next turn of the loop.
  */
 int gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
                    uint64_t mono_ms, uint64_t *cursor, size_t budget,

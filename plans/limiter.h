@@ -5,11 +5,11 @@
  * parameter, memory the caller's, no system call, nothing of nginx.
  *
  * One table lies in one chunk of memory that all workers of a host map (at
- * whatever address: it holds offsets only). It survives kill -9 of any worker at
- * any instruction: counters are single words, and what needs a lock (making and
- * removing scopes, taking in a lease) uses a robust mutex that the kernel hands
- * on, and writes in an order in which every prefix is safe: an allowance may be
- * lost till its window ends, never doubled.
+ * whatever address: it holds offsets only). It survives kill -9 of any worker
+ * at any instruction: counters are single words, and what needs a lock (making
+ * and removing scopes, taking in a lease) uses a robust mutex that the kernel
+ * hands on, and writes in an order in which every prefix is safe: an allowance
+ * may be lost till its window ends, never doubled.
  *
  *     scope (application, account, API)  -- its limits' cells
  *         cell = one limit in its present window: left, granted, given back,
@@ -21,7 +21,7 @@
  *     once per zone        gh_limiter_format(mem, size, &err);
  *     once per worker      gh_limiter_attach(&l, mem, size, &err);
  *     once per plan/API    gh_limiter_prepare(&l, limits, plan->refs);
- *     version (kept)       gh_match_bind(api, limits, plan->metric_of);  match.h
+ *     version (kept)       gh_match_bind(api, limits, plan->metric_of); match.h
  *
  *     per request          gh_match_costs(api, ..., costs);
  *         struct gh_spend s;
@@ -32,25 +32,25 @@
  *         switch (gh_spend_try(&l, &s, true)) {
  *         case GH_SPEND_ADMIT:    headers from s.charges[i]; go on
  *         case GH_SPEND_WAIT:     lease what s.scopes[i].lease says (below), or
- *                                 poll in 1 ms where another worker leases, then
- *                                 all of this again from gh_spend_init();
- *                                 after a failure or the longest wait: again with
- *                                 gh_spend_try(&l, &s, false), which never waits
- *         case GH_SPEND_REFUSED:  429, s.charges[s.which], s.retry_ms
+ *                                 poll in 1 ms where another worker leases,
+ * then all of this again from gh_spend_init(); after a failure or the longest
+ * wait: again with gh_spend_try(&l, &s, false), which never waits case
+ * GH_SPEND_REFUSED:  429, s.charges[s.which], s.retry_ms
  *         ...
  *         }
- *         if (s.due)              for each s.scopes[i].lease: lease in the background
- *         gh_spend_refund(&l, &s) if the call is not made after all (once)
+ *         if (s.due)              for each s.scopes[i].lease: lease in the
+ * background gh_spend_refund(&l, &s) if the call is not made after all (once)
  *
- *     a lease (lease.h)    if (gh_lease_begin(&l, &s.scopes[i], &lease, ...) == 1)
- *                              send its command; gh_lease_apply() or _fail().
+ *     a lease (lease.h)    if (gh_lease_begin(&l, &s.scopes[i], &lease, ...) ==
+ * 1) send its command; gh_lease_apply() or _fail().
  *
- * Worked example, limit 100 per minute, two hosts: the first call finds an empty
- * cell and waits; the lease asks for 4, the store grants 4 (at most a quarter of
- * what is free) and says 96 are free; the call spends 1. At 1,000 calls/s the
- * next lease wants what 100 ms need, gets a quarter of what is free, and so on
- * down to single calls: 24, 18, 13, ... 1. Then the store has nothing free: the
- * cell is quiet till the window ends, and refusing costs no I/O.
+ * Worked example, limit 100 per minute, two hosts: the first call finds an
+ * empty cell and waits; the lease asks for 4, the store grants 4 (at most a
+ * quarter of what is free) and says 96 are free; the call spends 1. At 1,000
+ * calls/s the next lease wants what 100 ms need, gets a quarter of what is
+ * free, and so on down to single calls: 24, 18, 13, ... 1. Then the store has
+ * nothing free: the cell is quiet till the window ends, and refusing costs no
+ * I/O.
  */
 #ifndef GH_LIMITER_H
 #define GH_LIMITER_H
@@ -85,7 +85,7 @@ uint64_t gh_limiter_node(const struct gh_limiter *l);
 
 struct gh_limiter_stats {
     uint64_t scopes, cells, meters, symbols;
-    uint64_t used, size; /* bytes */
+    uint64_t used, size;    /* bytes */
     uint64_t evicted, full; /* scopes put out; times there was no room */
     uint64_t hosts;         /* live hosts by the last pulse, >= 1 */
     bool store_up;
@@ -93,7 +93,8 @@ struct gh_limiter_stats {
 };
 void gh_limiter_stats(const struct gh_limiter *l, struct gh_limiter_stats *out);
 
-/* ---- limits made ready, once per version of a plan, account plan or API ---- */
+/* ---- limits made ready, once per version of a plan, account plan or API ----
+ */
 
 struct gh_limit_ref {
     uint32_t symbol; /* of "api:metric:period" in the table; 0: no room */
@@ -102,9 +103,10 @@ struct gh_limit_ref {
     uint64_t value;
 };
 
-/* out has room for limits->n. Takes the lock; never on the request path. A limit
- * that got no room answers GH_SPEND_FULL, never "unlimited". Names of symbols
- * live as long as the table: prepare again after attaching to a new one. */
+/* out has room for limits->n. Takes the lock; never on the request path. A
+ * limit that got no room answers GH_SPEND_FULL, never "unlimited". Names of
+ * symbols live as long as the table: prepare again after attaching to a new
+ * one. */
 void gh_limiter_prepare(struct gh_limiter *l, const struct gh_limits *limits,
                         struct gh_limit_ref *out);
 
@@ -167,24 +169,24 @@ struct gh_spend {
     uint8_t nscopes;
     uint64_t mono_ms, wall_ms;
     /* out */
-    bool due;      /* some scopes[i].lease != GH_LEASE_NONE */
-    bool degraded; /* some limit was decided without the store */
-    bool over;     /* some soft limit is passed */
-    uint16_t which; /* the charge that refused (not for FULL of a scope) */
+    bool due;          /* some scopes[i].lease != GH_LEASE_NONE */
+    bool degraded;     /* some limit was decided without the store */
+    bool over;         /* some soft limit is passed */
+    uint16_t which;    /* the charge that refused (not for FULL of a scope) */
     uint64_t retry_ms; /* REFUSED: the window's rest; UNAVAILABLE, FULL: 1000;
                           WAIT: when to look again at the latest */
 };
 
-/* charges: room for all limits of the request's scopes; mono_ms: CLOCK_MONOTONIC;
- * wall_ms: UTC, used only while the store is away. */
+/* charges: room for all limits of the request's scopes; mono_ms:
+ * CLOCK_MONOTONIC; wall_ms: UTC, used only while the store is away. */
 void gh_spend_init(struct gh_spend *s, struct gh_charge *charges, uint16_t max,
                    uint64_t mono_ms, uint64_t wall_ms);
 
 /*
- * Adds the charges of one scope: limit i costs costs[metric_of[i]], nothing where
- * metric_of[i] < 0 or that cost is 0. Finds the cells; makes what is missing (the
- * only place that locks, once per new scope or limit). name, refs and costs must
- * outlive s.
+ * Adds the charges of one scope: limit i costs costs[metric_of[i]], nothing
+ * where metric_of[i] < 0 or that cost is 0. Finds the cells; makes what is
+ * missing (the only place that locks, once per new scope or limit). name, refs
+ * and costs must outlive s.
  */
 void gh_spend_scope(struct gh_limiter *l, struct gh_spend *s,
                     enum gh_scope_kind kind, struct gh_slice name,
@@ -193,8 +195,9 @@ void gh_spend_scope(struct gh_limiter *l, struct gh_spend *s,
                     enum gh_store_down store_down, uint64_t bounded_ms);
 
 /*
- * All or nothing: on ADMIT every limit is charged, else none; who refuses counts
- * one refused call. may_wait false: what would wait is decided by on_store_down.
+ * All or nothing: on ADMIT every limit is charged, else none; who refuses
+ * counts one refused call. may_wait false: what would wait is decided by
+ * on_store_down.
  */
 enum gh_spend_result gh_spend_try(struct gh_limiter *l, struct gh_spend *s,
                                   bool may_wait);
@@ -204,7 +207,8 @@ void gh_spend_refund(struct gh_limiter *l, struct gh_spend *s);
 
 /* ---- the store, as the workers find it ---- */
 
-/* The breaker opened: decide without it. Any worker; repeated calls are fine. */
+/* The breaker opened: decide without it. Any worker; repeated calls are fine.
+ */
 void gh_limiter_store_down(struct gh_limiter *l, uint64_t mono_ms);
 /* A pulse was answered (lease.h calls it). */
 void gh_limiter_store_up(struct gh_limiter *l);

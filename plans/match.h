@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which metrics a call counts for and whether a plan allows it: path templates and
- * mapping rules, compiled once per version of an API or plan. Pure.
+ * Which metrics a call counts for and whether a plan allows it: path templates
+ * and mapping rules, compiled once per version of an API or plan. Pure.
  *
  * "/users/{id}/posts" matches segment by segment, "{x}" any one segment that is
  * not empty, a last "**" any rest (none too), an empty template any path. Paths
- * are normalised, start with "/" and are relative to the API's prefix; one slash
- * at the end is a segment of its own ("/a/" is not "/a"). All matching rules add
- * up, in order, until one that says `last`. A hit on a metric counts for each of
- * its ancestors too. "hits" (index 0) counts 1 for every call, unless a matching
- * rule names metric 0: then its cost counts in place of that 1.
+ * are normalised, start with "/" and are relative to the API's prefix; one
+ * slash at the end is a segment of its own ("/a/" is not "/a"). All matching
+ * rules add up, in order, until one that says `last`. A hit on a metric counts
+ * for each of its ancestors too. "hits" (index 0) counts 1 for every call,
+ * unless a matching rule names metric 0: then its cost counts in place of
+ * that 1.
  */
 #ifndef GH_MATCH_H
 #define GH_MATCH_H

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Usage: figures per (application, metric, UTC hour) in the limiter's table,
- * flushed to the store as absolute totals of this node: a repeated flush changes
- * nothing, and a lost one is healed by the next. Key gh:{a:APP}:u:METRIC:HOUR
- * (HOUR = hours since 1970), a hash with one field per node and figure,
- * "NODE:FIGURE".
+ * flushed to the store as absolute totals of this node: a repeated flush
+ * changes nothing, and a lost one is healed by the next. Key
+ * gh:{a:APP}:u:METRIC:HOUR (HOUR = hours since 1970), a hash with one field per
+ * node and figure, "NODE:FIGURE".
  *
  *     log phase      gh_meter_add(&l, app, metric_symbol, wall_ms, figure, n)
- *     one worker's   while (gh_meter_next(&l, ..., &cursor, &flush, buffer) == 1)
- *     timer              send; on a good reply gh_meter_flushed(&l, &flush)
+ *     one worker's   while (gh_meter_next(&l, ..., &cursor, &flush, buffer) ==
+ * 1) timer              send; on a good reply gh_meter_flushed(&l, &flush)
  *     control        gh_meter_key(), HGETALL, gh_meter_sum()
  */
 #ifndef GH_METER_H
@@ -29,8 +29,8 @@ enum gh_figure {
 
 const char *gh_figure_name(enum gh_figure f);
 
-/* Adds n. Locks only when the hour's meter is new. 0, or -1: no room (counted in
- * gh_limiter_stats.full; the call itself is not refused for it). */
+/* Adds n. Locks only when the hour's meter is new. 0, or -1: no room (counted
+ * in gh_limiter_stats.full; the call itself is not refused for it). */
 int gh_meter_add(struct gh_limiter *l, struct gh_slice app, uint32_t metric,
                  uint64_t wall_ms, enum gh_figure figure, uint32_t n);
 
@@ -43,8 +43,8 @@ struct gh_meter_flush {
 bool gh_meter_claim(struct gh_limiter *l, uint64_t mono_ms,
                     uint64_t interval_ms);
 
-/* The next meter that changed since it was flushed: 1 (command appended), 0 none
- * left this round. Meters of past hours that are flushed are let go. */
+/* The next meter that changed since it was flushed: 1 (command appended), 0
+ * none left this round. Meters of past hours that are flushed are let go. */
 int gh_meter_next(struct gh_limiter *l, const struct gh_scripts *scripts,
                   uint64_t wall_ms, uint64_t *cursor,
                   struct gh_meter_flush *out, struct gh_buffer *command);
@@ -58,8 +58,8 @@ void gh_meter_flushed(struct gh_limiter *l, const struct gh_meter_flush *f);
 int gh_meter_key(struct gh_slice app, struct gh_slice metric, uint64_t hour,
                  char out[GH_METER_KEY_SIZE]);
 
-/* Adds the fields of one HGETALL reply, over all nodes, to out[]. Unknown figures
- * are skipped. 0, or -1 when it is no such reply. */
+/* Adds the fields of one HGETALL reply, over all nodes, to out[]. Unknown
+ * figures are skipped. 0, or -1 when it is no such reply. */
 int gh_meter_sum(const struct redisReply *r, uint64_t out[GH_FIGURES]);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * Calendar windows in UTC: [start, end) in milliseconds since 1970. Weeks start
  * on Monday; months and years have their true length; leap seconds do not
- * exist (POSIX time). "ever" is one window from 0 to GH_PERIOD_NO_END. The lease
- * script computes the same in Lua; a test holds the two together.
+ * exist (POSIX time). "ever" is one window from 0 to GH_PERIOD_NO_END. The
+ * lease script computes the same in Lua; a test holds the two together.
  */
 #ifndef GH_PERIOD_H
 #define GH_PERIOD_H
