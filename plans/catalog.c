@@ -1,42 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "catalog.h"
-#include "record.h"
+#include "catalog_inner.h"
 
 #include <errno.h>
-#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READERS                                                                \
-    1024 /* reader slots: workers of all generations, idp, control */
-#define ROUTE_MAX 480 /* host, NUL and prefix: below LMDB's key limit of 511   \
-                       */
+#define READERS 1024 /* slots: workers of all generations, idp, control */
 
-enum { META, ROUTE, API, PLAN, ACCOUNT, APP, SERVICE, IDP, CRED, DOC, DBS };
+static const char *const db_name[] = {"meta",    "route", "api",     "plan",
+                                      "account", "app",   "service", "idp",
+                                      "cred",    "doc"};
 
-static const char *const db_name[DBS] = {"meta",    "route", "api",     "plan",
-                                         "account", "app",   "service", "idp",
-                                         "cred",    "doc"};
-
-struct gh_catalog {
-    MDB_env *env;
-    MDB_dbi dbi[DBS];
-    MDB_txn *txn; /* the read transaction, begun or reset */
-    bool inside;
-    uint64_t generation;
-};
-
-struct gh_catalog_write {
-    struct gh_catalog *c;
-    MDB_txn *txn;
-    uint64_t generation; /* that this write makes */
-    struct gh_buffer scratch;
-};
-
-static int
-lmdb_error(struct gh_error *e, int rc, const char *what)
+int
+gh_catalog_lmdb_error(struct gh_error *e, int rc, const char *what)
 {
     switch (rc) {
     case MDB_MAP_FULL:
@@ -60,22 +38,10 @@ lmdb_error(struct gh_error *e, int rc, const char *what)
     }
 }
 
-static MDB_val
-val(struct gh_slice s)
-{
-    return (MDB_val){s.len, (void *)s.data};
-}
-
-static struct gh_slice
-slice(MDB_val v)
-{
-    return gh_slice(v.mv_data, v.mv_size);
-}
-
 /* 1 found, 0 none, -1. An empty or overlong name is none. */
-static int
-get(MDB_txn *txn, MDB_dbi dbi, struct gh_slice key, struct gh_slice *out,
-    struct gh_error *e)
+int
+gh_catalog_get(MDB_txn *txn, MDB_dbi dbi, struct gh_slice key,
+               struct gh_slice *out, struct gh_error *e)
 {
     MDB_val k = val(key), v;
     int rc;
@@ -86,18 +52,19 @@ get(MDB_txn *txn, MDB_dbi dbi, struct gh_slice key, struct gh_slice *out,
     if (rc == MDB_NOTFOUND)
         return 0;
     if (rc != 0)
-        return lmdb_error(e, rc, "read the catalog");
+        return gh_catalog_lmdb_error(e, rc, "read the catalog");
     *out = slice(v);
     return 1;
 }
 
-static int
-read_generation(struct gh_catalog *c, MDB_txn *txn, uint64_t *out,
-                struct gh_error *e)
+int
+gh_catalog_read_generation(struct gh_catalog *c, MDB_txn *txn, uint64_t *out,
+                           struct gh_error *e)
 {
     struct gh_slice s;
     struct gh_reader r;
-    int rc = get(txn, c->dbi[META], gh_slice_str("generation"), &s, e);
+    int rc =
+        gh_catalog_get(txn, c->dbi[META], gh_slice_str("generation"), &s, e);
 
     if (rc < 0)
         return -1;
@@ -121,7 +88,7 @@ open_dbs(struct gh_catalog *c, unsigned txn_flags, unsigned dbi_flags,
     int rc = mdb_txn_begin(c->env, NULL, txn_flags, &txn), i;
 
     if (rc != 0)
-        return lmdb_error(e, rc, "catalog");
+        return gh_catalog_lmdb_error(e, rc, "catalog");
     for (i = 0; i < DBS && rc == 0; i++)
         rc = mdb_dbi_open(txn, db_name[i], dbi_flags, &c->dbi[i]);
     if (rc != 0) {
@@ -129,10 +96,10 @@ open_dbs(struct gh_catalog *c, unsigned txn_flags, unsigned dbi_flags,
         if (rc == MDB_NOTFOUND)
             return gh_error_set(e, GH_ENOTFOUND,
                                 "the catalog was not made yet");
-        return lmdb_error(e, rc, "catalog");
+        return gh_catalog_lmdb_error(e, rc, "catalog");
     }
     rc = mdb_txn_commit(txn); /* keeps the handles open */
-    return rc == 0 ? 0 : lmdb_error(e, rc, "catalog");
+    return rc == 0 ? 0 : gh_catalog_lmdb_error(e, rc, "catalog");
 }
 
 /* size_mb 0: as the file says. */
@@ -155,7 +122,7 @@ open_env(const char *dir, unsigned flags, size_t size_mb, mode_t mode,
     if (rc == 0)
         rc = mdb_env_open(c->env, dir, flags | MDB_NOTLS, mode);
     if (rc != 0) {
-        lmdb_error(e, rc, dir);
+        gh_catalog_lmdb_error(e, rc, dir);
         gh_catalog_close(c);
         return -1;
     }
@@ -267,10 +234,10 @@ gh_catalog_begin(struct gh_catalog *c, struct gh_error *e)
     }
     if (rc != 0) {
         c->txn = NULL;
-        return lmdb_error(e, rc, "read the catalog");
+        return gh_catalog_lmdb_error(e, rc, "read the catalog");
     }
     c->inside = true;
-    if (read_generation(c, c->txn, &c->generation, e) != 0) {
+    if (gh_catalog_read_generation(c, c->txn, &c->generation, e) != 0) {
         gh_catalog_end(c);
         return -1;
     }
@@ -299,8 +266,8 @@ need_snapshot(const struct gh_catalog *c, struct gh_error *e)
                                     "catalog read outside of a transaction");
 }
 
-static int
-damaged(struct gh_error *e, const char *kind, struct gh_slice name)
+int
+gh_catalog_damaged(struct gh_error *e, const char *kind, struct gh_slice name)
 {
     return gh_error_set(e, GH_ECORRUPT, "catalog: %s \"%.*s\" does not decode",
                         kind, (int)name.len, (const char *)name.data);
@@ -313,7 +280,7 @@ find(struct gh_catalog *c, int db, struct gh_slice name, struct gh_slice *out,
 {
     if (need_snapshot(c, e) != 0)
         return -1;
-    return get(c->txn, c->dbi[db], name, out, e);
+    return gh_catalog_get(c->txn, c->dbi[db], name, out, e);
 }
 
 #define LOOKUP_COPY(what, DB)                                                  \
@@ -325,7 +292,7 @@ find(struct gh_catalog *c, int db, struct gh_slice name, struct gh_slice *out,
         int rc = find(c, DB, name, &s, e);                                     \
                                                                                \
         if (rc == 1 && gh_record_read_##what(s, a, out) != 0)                  \
-            return damaged(e, #what, name);                                    \
+            return gh_catalog_damaged(e, #what, name);                         \
         return rc;                                                             \
     }
 
@@ -337,7 +304,7 @@ find(struct gh_catalog *c, int db, struct gh_slice name, struct gh_slice *out,
         int rc = find(c, DB, name, &s, e);                                     \
                                                                                \
         if (rc == 1 && gh_record_read_##what(s, out) != 0)                     \
-            return damaged(e, #what, name);                                    \
+            return gh_catalog_damaged(e, #what, name);                         \
         return rc;                                                             \
     }
 
@@ -357,12 +324,12 @@ gh_catalog_credential(struct gh_catalog *c,
     int rc = find(c, CRED, gh_slice(digest, GH_DIGEST_SIZE), &s, e);
 
     if (rc == 1 && gh_record_read_credential(s, out) != 0)
-        return damaged(e, "credential", gh_slice_str("(digest)"));
+        return gh_catalog_damaged(e, "credential", gh_slice_str("(digest)"));
     return rc;
 }
 
-static int
-kind_of(const char *kind)
+int
+gh_catalog_kind(const char *kind)
 {
     static const int kinds[] = {API, PLAN, ACCOUNT, APP, SERVICE, IDP};
     size_t i;
@@ -377,14 +344,14 @@ int
 gh_catalog_version(struct gh_catalog *c, const char *kind, struct gh_slice name,
                    uint64_t *version, struct gh_error *e)
 {
-    int db = kind_of(kind), rc;
+    int db = gh_catalog_kind(kind), rc;
     struct gh_slice s;
 
     if (db < 0)
         return gh_error_set(e, GH_EINVAL, "catalog: no kind \"%s\"", kind);
     rc = find(c, db, name, &s, e);
     if (rc == 1 && gh_record_version(s, version) != 0)
-        return damaged(e, kind, name);
+        return gh_catalog_damaged(e, kind, name);
     return rc;
 }
 
@@ -424,7 +391,7 @@ static int
 route_of_host(MDB_cursor *cur, struct gh_slice host, struct gh_slice path,
               struct gh_slice *api)
 {
-    unsigned char key[ROUTE_MAX];
+    unsigned char key[GH_ROUTE_MAX];
     size_t base = host.len + 1, room = sizeof(key) - base;
     size_t n = whole_segments(path, room);
     int rc;
@@ -471,7 +438,7 @@ gh_catalog_route(struct gh_catalog *c, struct gh_slice host,
         return 0;
     rc = mdb_cursor_open(c->txn, c->dbi[ROUTE], &cur);
     if (rc != 0)
-        return lmdb_error(e, rc, "catalog route");
+        return gh_catalog_lmdb_error(e, rc, "catalog route");
     rc = 0;
     if (host.len > 0 && host.len <= 255 && !gh_slice_eq_str(host, "*") &&
         memchr(host.data, '\0', host.len) == NULL)
@@ -479,7 +446,7 @@ gh_catalog_route(struct gh_catalog *c, struct gh_slice host,
     if (rc == 0)
         rc = route_of_host(cur, gh_slice_str("*"), path, api);
     mdb_cursor_close(cur);
-    return rc < 0 ? lmdb_error(e, rc, "catalog route") : rc;
+    return rc < 0 ? gh_catalog_lmdb_error(e, rc, "catalog route") : rc;
 }
 
 /* ---- walking ---- */
@@ -491,7 +458,9 @@ gh_catalog_each(struct gh_catalog *c, const char *kind,
                 void *ctx, struct gh_error *e)
 {
     bool doc = strncmp(kind, "doc:", 4) == 0;
-    int db = doc ? DOC : strcmp(kind, "cred") == 0 ? CRED : kind_of(kind);
+    int db = doc                         ? DOC
+             : strcmp(kind, "cred") == 0 ? CRED
+                                         : gh_catalog_kind(kind);
     char prefix[GH_NAME_SIZE + 2] = "";
     MDB_cursor *cur;
     MDB_val k, v;
@@ -508,7 +477,7 @@ gh_catalog_each(struct gh_catalog *c, const char *kind,
     skip = strlen(prefix);
     rc = mdb_cursor_open(c->txn, c->dbi[db], &cur);
     if (rc != 0)
-        return lmdb_error(e, rc, "catalog");
+        return gh_catalog_lmdb_error(e, rc, "catalog");
     k = val(gh_slice_str(prefix));
     rc = mdb_cursor_get(cur, &k, &v, skip ? MDB_SET_RANGE : MDB_FIRST);
     while (rc == 0 && gh_slice_starts(slice(k), gh_slice_str(prefix))) {
@@ -523,7 +492,7 @@ gh_catalog_each(struct gh_catalog *c, const char *kind,
     }
     mdb_cursor_close(cur);
     if (rc != 0 && rc != MDB_NOTFOUND)
-        return lmdb_error(e, rc, "catalog");
+        return gh_catalog_lmdb_error(e, rc, "catalog");
     return stop;
 }
 
@@ -539,254 +508,17 @@ gh_credential_digest(const struct gh_hmac *key, enum gh_credential_kind kind,
     gh_hmac(key, parts, 4, out);
 }
 
-/* ---- writing ---- */
-
-int
-gh_catalog_write_begin(struct gh_catalog *c, struct gh_catalog_write **out,
-                       struct gh_error *e)
-{
-    struct gh_catalog_write *w = calloc(1, sizeof(*w));
-    int rc, dead;
-
-    if (w == NULL)
-        return gh_error_set(e, GH_ENOMEM, "catalog: out of memory");
-    mdb_reader_check(c->env, &dead); /* frees what killed workers pinned */
-    w->c = c;
-    rc = mdb_txn_begin(c->env, NULL, 0, &w->txn);
-    if (rc != 0) {
-        free(w);
-        return lmdb_error(e, rc, "write the catalog");
-    }
-    if (read_generation(c, w->txn, &w->generation, e) != 0) {
-        gh_catalog_abort(w);
-        return -1;
-    }
-    w->generation++;
-    *out = w;
-    return 0;
-}
-
-static int
-put(struct gh_catalog_write *w, int db, struct gh_slice key,
-    struct gh_slice value, struct gh_error *e)
-{
-    MDB_val k = val(key), v = val(value);
-    int rc = mdb_put(w->txn, w->c->dbi[db], &k, &v, 0);
-
-    return rc == 0 ? 0 : lmdb_error(e, rc, "write the catalog");
-}
-
-static int
-del(struct gh_catalog_write *w, int db, struct gh_slice key, struct gh_error *e)
-{
-    MDB_val k = val(key);
-    int rc;
-
-    if (key.len == 0 || key.len > 511)
-        return 0;
-    rc = mdb_del(w->txn, w->c->dbi[db], &k, NULL);
-    if (rc == MDB_NOTFOUND)
-        return 0;
-    return rc == 0 ? 1 : lmdb_error(e, rc, "write the catalog");
-}
-
-int
-gh_catalog_commit(struct gh_catalog_write *w, struct gh_error *e)
-{
-    int rc;
-
-    gh_buffer_clear(&w->scratch);
-    gh_write_u64(&w->scratch, w->generation);
-    if (w->scratch.failed) {
-        gh_catalog_abort(w);
-        return gh_error_set(e, GH_ENOMEM, "catalog: out of memory");
-    }
-    if (put(w, META, gh_slice_str("generation"), gh_buffer_slice(&w->scratch),
-            e) != 0) {
-        gh_catalog_abort(w);
-        return -1;
-    }
-    rc = mdb_txn_commit(w->txn);
-    w->txn = NULL;
-    gh_catalog_abort(w);
-    return rc == 0 ? 0 : lmdb_error(e, rc, "commit the catalog");
-}
-
-void
-gh_catalog_abort(struct gh_catalog_write *w)
-{
-    if (w == NULL)
-        return;
-    if (w->txn != NULL)
-        mdb_txn_abort(w->txn);
-    gh_buffer_finish(&w->scratch);
-    free(w);
-}
-
-static int
-named(struct gh_slice name, const char *kind, struct gh_error *e)
-{
-    return gh_name_valid(name)
-               ? 0
-               : gh_error_set(e, GH_EINVAL, "%s: not a valid name", kind);
-}
-
-static int
-put_scratch(struct gh_catalog_write *w, int db, struct gh_slice key,
-            struct gh_error *e)
-{
-    if (w->scratch.failed)
-        return gh_error_set(e, GH_ENOMEM, "catalog: out of memory");
-    return put(w, db, key, gh_buffer_slice(&w->scratch), e);
-}
-
-#define PUT(what, DB)                                                          \
-    int gh_catalog_put_##what(struct gh_catalog_write *w,                      \
-                              const struct gh_##what *v, struct gh_error *e)   \
-    {                                                                          \
-        if (named(v->name, #what, e) != 0)                                     \
-            return -1;                                                         \
-        gh_buffer_clear(&w->scratch);                                          \
-        gh_record_write_##what(&w->scratch, v, w->generation);                 \
-        return put_scratch(w, DB, v->name, e);                                 \
-    }
-
-PUT(plan, PLAN)
-PUT(account, ACCOUNT)
-PUT(app, APP)
-PUT(service, SERVICE)
-PUT(idp, IDP)
-
-/* Writes host, NUL, prefix. -1 when it cannot be a route's key. */
-static int
-route_key(struct gh_slice host, struct gh_slice prefix,
-          unsigned char key[ROUTE_MAX], struct gh_slice *out)
-{
-    if (host.len == 0 || host.len > 255 || prefix.len == 0 ||
-        prefix.data[0] != '/' ||
-        (prefix.len > 1 && prefix.data[prefix.len - 1] == '/') ||
-        host.len + 1 + prefix.len > ROUTE_MAX ||
-        memchr(host.data, '\0', host.len) != NULL)
-        return -1;
-    memcpy(key, host.data, host.len);
-    key[host.len] = '\0';
-    memcpy(key + host.len + 1, prefix.data, prefix.len);
-    *out = gh_slice(key, host.len + 1 + prefix.len);
-    return 0;
-}
-
-static int
-remove_routes(struct gh_catalog_write *w, struct gh_slice name,
-              struct gh_error *e)
-{
-    struct gh_arena arena;
-    struct gh_alloc a;
-    struct gh_slice s, key;
-    unsigned char raw[ROUTE_MAX];
-    struct gh_api old;
-    int rc = get(w->txn, w->c->dbi[API], name, &s, e);
-    size_t i;
-
-    if (rc != 1)
-        return rc;
-    gh_arena_init(&arena);
-    a = gh_arena_alloc(&arena);
-    if (gh_record_read_api(s, &a, &old) != 0)
-        rc = damaged(e, "api", name);
-    for (i = 0; rc >= 0 && i < old.nhosts; i++)
-        if (route_key(old.hosts[i], old.prefix, raw, &key) == 0)
-            rc = del(w, ROUTE, key, e);
-    gh_arena_finish(&arena);
-    return rc < 0 ? -1 : 0;
-}
-
-static int
-add_route(struct gh_catalog_write *w, struct gh_slice host,
-          const struct gh_api *api, struct gh_error *e)
-{
-    unsigned char raw[ROUTE_MAX];
-    struct gh_slice key;
-    MDB_val k, v = val(api->name);
-    int rc;
-
-    if (route_key(host, api->prefix, raw, &key) != 0)
-        return gh_error_set(e, GH_EINVAL,
-                            "api \"%.*s\": host and path make no route",
-                            (int)api->name.len, (const char *)api->name.data);
-    k = val(key);
-    rc = mdb_put(w->txn, w->c->dbi[ROUTE], &k, &v, MDB_NOOVERWRITE);
-    if (rc == MDB_KEYEXIST && !gh_slice_eq(slice(v), api->name))
-        return gh_error_set(
-            e, GH_EEXIST,
-            "api \"%.*s\": %.*s%.*s is already the route of api \"%.*s\"",
-            (int)api->name.len, (const char *)api->name.data, (int)host.len,
-            (const char *)host.data, (int)api->prefix.len,
-            (const char *)api->prefix.data, (int)v.mv_size,
-            (const char *)v.mv_data);
-    return rc == 0 || rc == MDB_KEYEXIST
-               ? 0
-               : lmdb_error(e, rc, "write the catalog");
-}
-
-int
-gh_catalog_put_api(struct gh_catalog_write *w, const struct gh_api *v,
-                   struct gh_error *e)
-{
-    size_t i;
-
-    if (named(v->name, "api", e) != 0 || remove_routes(w, v->name, e) != 0)
-        return -1;
-    for (i = 0; i < v->nhosts; i++)
-        if (add_route(w, v->hosts[i], v, e) != 0)
-            return -1;
-    gh_buffer_clear(&w->scratch);
-    gh_record_write_api(&w->scratch, v, w->generation);
-    return put_scratch(w, API, v->name, e);
-}
-
-int
-gh_catalog_put_credential(struct gh_catalog_write *w,
-                          const unsigned char digest[GH_DIGEST_SIZE],
-                          const struct gh_credential *v, struct gh_error *e)
-{
-    gh_buffer_clear(&w->scratch);
-    gh_record_write_credential(&w->scratch, v);
-    return put_scratch(w, CRED, gh_slice(digest, GH_DIGEST_SIZE), e);
-}
-
-int
-gh_catalog_remove(struct gh_catalog_write *w, const char *kind,
-                  struct gh_slice name, struct gh_error *e)
-{
-    int db = kind_of(kind);
-
-    if (db < 0)
-        return gh_error_set(e, GH_EINVAL, "catalog: no kind \"%s\"", kind);
-    if (db == API && remove_routes(w, name, e) != 0)
-        return -1;
-    return del(w, db, name, e);
-}
-
-int
-gh_catalog_remove_credential(struct gh_catalog_write *w,
-                             const unsigned char digest[GH_DIGEST_SIZE],
-                             struct gh_error *e)
-{
-    return del(w, CRED, gh_slice(digest, GH_DIGEST_SIZE), e);
-}
-
 /* ---- documents ---- */
 
-#define DOC_KEY 511
-
-static int
-doc_key(const char *kind, struct gh_slice name, unsigned char key[DOC_KEY],
-        struct gh_slice *out, struct gh_error *e)
+int
+gh_catalog_doc_key(const char *kind, struct gh_slice name,
+                   unsigned char key[GH_DOC_KEY], struct gh_slice *out,
+                   struct gh_error *e)
 {
     size_t n = strlen(kind);
 
     if (n == 0 || strchr(kind, '/') != NULL || name.len == 0 ||
-        n + 1 + name.len > DOC_KEY)
+        n + 1 + name.len > GH_DOC_KEY)
         return gh_error_set(e, GH_EINVAL, "document: bad kind or name");
     memcpy(key, kind, n);
     key[n] = '/';
@@ -796,28 +528,16 @@ doc_key(const char *kind, struct gh_slice name, unsigned char key[DOC_KEY],
 }
 
 int
-gh_catalog_put_doc(struct gh_catalog_write *w, const char *kind,
-                   struct gh_slice name, struct gh_slice json,
-                   struct gh_error *e)
+gh_catalog_read_doc(struct gh_catalog *c, MDB_txn *txn, const char *kind,
+                    struct gh_slice name, struct gh_slice *json,
+                    struct gh_error *e)
 {
-    unsigned char raw[DOC_KEY];
+    unsigned char raw[GH_DOC_KEY];
     struct gh_slice key;
 
-    if (doc_key(kind, name, raw, &key, e) != 0)
+    if (gh_catalog_doc_key(kind, name, raw, &key, e) != 0)
         return -1;
-    return put(w, DOC, key, json, e);
-}
-
-static int
-read_doc(struct gh_catalog *c, MDB_txn *txn, const char *kind,
-         struct gh_slice name, struct gh_slice *json, struct gh_error *e)
-{
-    unsigned char raw[DOC_KEY];
-    struct gh_slice key;
-
-    if (doc_key(kind, name, raw, &key, e) != 0)
-        return -1;
-    return get(txn, c->dbi[DOC], key, json, e);
+    return gh_catalog_get(txn, c->dbi[DOC], key, json, e);
 }
 
 int
@@ -826,25 +546,5 @@ gh_catalog_doc(struct gh_catalog *c, const char *kind, struct gh_slice name,
 {
     if (need_snapshot(c, e) != 0)
         return -1;
-    return read_doc(c, c->txn, kind, name, json, e);
-}
-
-int
-gh_catalog_write_doc(struct gh_catalog_write *w, const char *kind,
-                     struct gh_slice name, struct gh_slice *json,
-                     struct gh_error *e)
-{
-    return read_doc(w->c, w->txn, kind, name, json, e);
-}
-
-int
-gh_catalog_remove_doc(struct gh_catalog_write *w, const char *kind,
-                      struct gh_slice name, struct gh_error *e)
-{
-    unsigned char raw[DOC_KEY];
-    struct gh_slice key;
-
-    if (doc_key(kind, name, raw, &key, e) != 0)
-        return -1;
-    return del(w, DOC, key, e);
+    return gh_catalog_read_doc(c, c->txn, kind, name, json, e);
 }
