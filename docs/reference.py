@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""make reference: writes docs/reference.md from the tables in the code.
+
+The module's tables are lists of X(...) in its headers; programs print theirs
+themselves (PROGRAMS below). With --check nothing is written: status 1 and the
+first difference when the page is not what the tables say, 77 when the programs
+are not built.
+"""
+import difflib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BUILD = ROOT / os.environ.get("BUILD", "build")
+PAGE = ROOT / "docs/reference.md"
+
+HEAD = """\
+# Reference
+
+Made by `make reference` from the tables in the code; edit those. Defaults are what holds when a thing is not written.
+
+"""
+
+
+def rows(header, macro):
+    """The X(...) rows of a macro as lists of arguments, strings unquoted."""
+    text = (ROOT / header).read_text()
+    found = re.search(r"#define\s+" + macro + r"\s*\(X\)((?:.*\\\n)*.*\n)",
+                      text)
+    if not found:
+        sys.exit(f"{header}: no table {macro}")
+    body = found[1].replace("\\\n", "\n")
+    for start in re.finditer(r"\bX\(", body):
+        yield arguments(body, start.end())
+
+
+def arguments(text, at):
+    """Arguments from just after '(' to its ')'."""
+    args, now, depth = [], "", 0
+    while True:
+        c = text[at]
+        if c == '"':
+            end = at + 1
+            while text[end] != '"':
+                end += 2 if text[end] == "\\" else 1
+            now += text[at:end + 1]
+            at = end + 1
+            continue
+        if c == ")" and depth == 0:
+            return [plain(a) for a in args + [now]]
+        if c == "," and depth == 0:
+            args.append(now)
+            now = ""
+        else:
+            depth += (c == "(") - (c == ")")
+            now += c
+        at += 1
+
+
+def plain(argument):
+    strings = re.findall(r'"((?:\\.|[^"\\])*)"', argument)
+    text = "".join(strings) if strings else " ".join(argument.split())
+    return text.replace('\\"', '"')
+
+
+def cell(text):
+    return text.replace("|", "\\|").replace("\n", " ") or " "
+
+
+def table(heads, lines):
+    out = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    out += ["| " + " | ".join(cell(c) for c in line) + " |" for line in lines]
+    return "\n".join(out) + "\n"
+
+
+def directives():
+    lines = [(f"`{r[0]}{' ' + r[1] if r[1] else ''}`", r[2],
+              f"`{r[6]}`" if r[6] else "", r[7])
+             for r in rows("module/ngx_http_gatehouse_directives.h",
+                           "NGX_HTTP_GATEHOUSE_DIRECTIVES")]
+    return table(("directive", "where", "default", "what it does"), lines)
+
+
+def faults():
+    lines = [(f"`{r[2]}`", r[1], r[3])
+             for r in rows("module/ngx_http_gatehouse_fault.h",
+                           "NGX_HTTP_GATEHOUSE_FAULTS")]
+    return table(("code", "status", "title"), lines)
+
+
+def variables():
+    lines = [(f"`${r[0]}`", r[-1])
+             for r in rows("module/ngx_http_gatehouse_variables.h",
+                           "NGX_HTTP_GATEHOUSE_VARIABLES")]
+    return table(("variable", "what it holds"), lines)
+
+
+def printed(program, *args):
+    def section():
+        path = BUILD / program
+        if not path.exists():
+            print(f"{program} is not built", file=sys.stderr)
+            sys.exit(77)
+        done = subprocess.run([path, *args], text=True, capture_output=True,
+                              stdin=subprocess.DEVNULL, timeout=20)
+        if done.returncode:
+            sys.exit(f"{program} {' '.join(args)}: {done.stderr.strip()}")
+        # Pages of programs may have headings of their own: two levels down.
+        return re.sub(r"^(#+) ", lambda m: "#" * min(6, len(m[1]) + 2) + " ",
+                      done.stdout.strip(), flags=re.M) + "\n"
+    return section
+
+
+def usage(program):
+    body = printed(program, "--help")
+
+    def section():
+        return "```\n" + body() + "```\n"
+    return section
+
+
+SECTIONS = (
+    ("nginx directives", directives),
+    ("nginx variables", variables),
+    ("Error codes", faults),
+)
+
+
+def page():
+    parts = [HEAD]
+    for title, section in SECTIONS:
+        parts.append(f"## {title}\n\n{section().strip()}\n\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+def main():
+    new = page()
+    old = PAGE.read_text() if PAGE.exists() else ""
+    if "--check" not in sys.argv:
+        if new != old:
+            PAGE.write_text(new)
+        return 0
+    for change in difflib.unified_diff(old.splitlines(), new.splitlines(),
+                                       "docs/reference.md", "the tables",
+                                       n=0, lineterm=""):
+        if change[0] in "+-" and change[:3] not in ("+++", "---"):
+            print(f"differs: {change[:120]}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
