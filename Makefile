@@ -113,6 +113,14 @@ lint:
 	@$(PYTHON) tests/lint/lint.py
 reference: all
 	$(PYTHON) docs/reference.py
+PREFIX = /usr/local
+install: all
+	@conf/install.sh $(BUILD) "$(DESTDIR)" "$(PREFIX)"
 
 clean:
 	rm -rf build
+
+# ---- the gate: nginx' own build of an add-on module (module/build.sh)
+$(BUILD)/ngx_http_gatehouse_module.so: config module/build.sh $(wildcard \
+    module/*.[ch] module/*.map base/*.[ch] plans/*.[ch] idp/*.[ch])
+	@module/build.sh $(abspath $(BUILD)) $(SAN)

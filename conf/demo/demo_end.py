@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a private system ends: asked first, then swept, then shown to be gone.
+
+Also what `make run` does about a system that was killed half way. Only what
+belongs to this directory is touched: its processes are those that were started
+with it, its cgroups, links and packet rules are those that the launcher marked
+with it.
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+from demo_stage import read
+from demo_talk import Problem, until
+
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def clear(stage, say):
+    """Before a start: whatever runs from this directory is ended."""
+    if not stage.dir.exists():
+        return "none"
+    stage.dir = stage.dir.resolve()
+    if not remains(stage):
+        return "none"
+    ask(stage, say)
+    sweep(stage, say)
+    return verify(stage, say)
+
+
+def ask(stage, say):
+    """SIGTERM to gatehoused: it stops services, nginx, daemons, launcher."""
+    if not stage.dir.exists():
+        return "there is none"
+    stage.dir = stage.dir.resolve()
+    pid = stage.running()
+    if not pid:
+        return "gatehoused does not run"
+    os.kill(pid, signal.SIGTERM)
+    try:
+        until(20, "gatehoused", lambda: not alive(pid))
+    except Problem:
+        os.kill(pid, signal.SIGKILL)
+        return "it did not, and was killed"
+    return f"gatehoused (pid {pid}) ended"
+
+
+def sweep(stage, say):
+    """Ends and removes what a killed system left."""
+    count = 0
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = processes(stage)
+        count = max(count, len(left))
+        for pid in left:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        if left:
+            try:
+                until(5, "processes", lambda: not processes(stage))
+            except Problem:
+                continue
+    removed = remove_groups(stage) + remove_network(stage) + unmount(stage)
+    return f"{count} processes, {removed} other things" \
+        if count or removed else "nothing was"
+
+
+def verify(stage, say):
+    left = remains(stage)
+    if left:
+        for thing in left[:20]:
+            say(thing)
+        raise Problem(f"{len(left)} things are left", "make stop, once more")
+    return "no process, cgroup, mount, namespace, link or packet rule"
+
+
+def remains(stage):
+    out = [f"process {p}: {command(p)}" for p in processes(stage)]
+    out += [f"cgroup {g}" for g in groups(stage)]
+    out += [f"mount {m}" for m in mounts(stage)]
+    out += [f"namespace {n}" for n in namespaces(stage)]
+    out += [f"link {x}" for x in links(stage)]
+    out += [f"nft table {x}" for x in tables(stage)]
+    return out
+
+
+# ---- processes
+
+def alive(pid):
+    """Whether it runs; a zombie does not."""
+    state = re.search(r"^State:\s+(\S)", read(f"/proc/{pid}/status"), re.M)
+    return bool(state) and state[1] != "Z"
+
+
+def command(pid):
+    text = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
+    return text[:100] or read(f"/proc/{pid}/comm").strip()
+
+
+def processes(stage):
+    """Processes of this directory, by cgroup, by command line, by what they
+    hold open below it; never ourselves and those we came from."""
+    spared = ancestors()
+    mine = str(stage.dir)
+    inside = set(members(stage))
+    out = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in spared:
+            continue
+        pid = int(name)
+        if not alive(pid) or is_kernel(pid):
+            continue
+        if pid in inside or named(pid, mine) or holds(pid, mine):
+            out.append(pid)
+    return sorted(out)
+
+
+def is_kernel(pid):
+    return not read(f"/proc/{pid}/cmdline") and \
+        not os.path.exists(f"/proc/{pid}/exe")
+
+
+def ancestors():
+    out, pid = set(), os.getpid()
+    while pid > 0:
+        out.add(pid)
+        found = re.search(r"^PPid:\s+(\d+)", read(f"/proc/{pid}/status"), re.M)
+        pid = int(found[1]) if found else 0
+    return out
+
+
+def named(pid, mine):
+    """One of our programs, started with --dir MINE (or nginx with its file)."""
+    words = read(f"/proc/{pid}/cmdline").split("\0")
+    program = os.path.basename(words[0].split(" ")[0]).rstrip(":")
+    ours = program.startswith(("gatehouse", "nginx"))
+    return ours and any(w == mine or w.startswith(mine + "/") or
+                        f" {mine}/" in w for w in words)
+
+
+def holds(pid, mine):
+    """A program of ours with a file below the directory open: workers of a
+    killed nginx have no command line of their own."""
+    program = read(f"/proc/{pid}/comm").strip()
+    if not program.startswith(("gatehouse", "nginx")):
+        return False
+    try:
+        links = [f.path for f in os.scandir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    for link in links:
+        try:
+            if os.readlink(link).startswith(mine + "/"):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+# ---- cgroups
+
+def groups(stage):
+    """Our groups in every hierarchy, innermost first."""
+    name = mark(stage)
+    out = []
+    for base in CGROUPS.glob("*"):
+        for top in (base / name, base / "gatehouse" / name):
+            if top.is_dir():
+                out += [p for p in sorted(top.rglob("*"), reverse=True)
+                        if p.is_dir()] + [top]
+    return out
+
+
+def members(stage):
+    for group in groups(stage):
+        for pid in read(group / "cgroup.procs").split():
+            yield int(pid)
+
+
+def remove_groups(stage):
+    gone = 0
+    for group in groups(stage):
+        try:
+            group.rmdir()
+            gone += 1
+        except OSError:
+            pass
+    return gone
