@@ -117,6 +117,17 @@ PREFIX = /usr/local
 install: all
 	@conf/install.sh $(BUILD) "$(DESTDIR)" "$(PREFIX)"
 
+# ---- measurements, and what only tests put into a catalog: tests/bench
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libplans.a $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $($*_LIBS) -llmdb -lcrypto
+all: $(BUILD)/bench/fill_catalog
+
+.PHONY: bench
+bench: all
+	@$(packages) build run test
+	@$(PYTHON) tests/bench/bench.py
+
 clean:
 	rm -rf build
 

@@ -77,7 +77,7 @@ class Redis:
             ["redis-server", "--port", "0", "--unixsocket", self.sock,
              "--unixsocketperm", "777", "--dir", self.directory,
              "--save", "", "--appendonly", "yes" if self.aof else "no",
-             "--appendfsync", "always", "--daemonize", "no",
+             "--appendfsync", "everysec", "--daemonize", "no",
              *self.config], self.directory / "redis.log")
         wait_for("Redis answers", self.ping, 15)
         return self
