@@ -157,15 +157,6 @@ def three_limits(value):
     return [{"period": p, "value": value} for p in ("minute", "hour", "day")]
 
 
-def filled(ground, scene, count):
-    """`count` applications more on the scene's plan; their header lines."""
-    catalog = ground.dir / "catalog"
-    subprocess.run([BUILD / "bench/fill_catalog", catalog,
-                    ground.dir / "secret", scene.name, scene.name, "many",
-                    "0", str(count)], check=True)
-    return ["X-API-Key: many-%d-kkkkkkkkkkkkkkkk" % i for i in range(count)]
-
-
 def token(ground):
     """An API that takes JWTs of an issuer made up here, and a token."""
     from jwcrypto import jwk, jwt
@@ -260,7 +251,7 @@ def measure(ground, args):
     facts["redis_commands_per_request"] = (
         sum(stack.redis.calls().values()) - before) / sample["requests"]
 
-    lines = filled(ground, scene, args.many)
+    lines = ["X-API-Key: " + k for k in stack.fill(scene, args.many)]
     some = Caller(ground, "some", scene.path, lines[:1000])
     case("API key + 3 limits, 1,000 applications", some, target=1.10)
 

@@ -5,6 +5,7 @@ two seconds all is as before.
 `Siege` is the load of each test: good calls, calls with a bad key, and calls
 on a tight limit. What may not be is checked at its end, whatever the fault.
 """
+import collections
 import os
 import pathlib
 import signal
@@ -267,28 +268,24 @@ def test_kill_9_of_control_in_the_middle_of_applies(stack):
 def test_a_full_zone(stack):
     """More active applications than the zone holds: each is still held to
     its limit, none gets a 401, and later calls are served."""
-    gate = stack(workers=2, zone="128k")
+    gate = stack(workers=2, zone="1m")
     gate.expect("zone")
-    name, n = "crowd", 600
-    first = gate.scene(name, limits=[
-        {"period": "day", "value": 3}, {"period": "week", "value": 1000}],
-        more={"apps": [{"name": "crowd-%d" % i, "account": name,
-                        "plan": name} for i in range(n)]})
-    keys = [gate.key("crowd-%d" % i)["key"] for i in range(n)]
+    first = gate.scene(limits=[{"period": "day", "value": 2},
+                               {"period": "week", "value": 1000}])
+    keys = gate.fill(first, 5000)
+    wait_for("the keys", lambda: first.get(key=keys[-1]).status == 200, 5)
     answers = []
-    with gate.gate.client() as c:
-        for _ in range(5):
-            for key in keys:
-                c.send(first.bytes("/z", key=key))
-                answers.append(c.read().status)
+    with gate.gate.client(timeout=30) as c:
+        for _ in range(3):
+            for i in range(0, len(keys), 50):
+                c.send(b"".join(first.bytes("/z", key=k)
+                                for k in keys[i:i + 50]))
+                answers += [c.read().status for _ in range(50)]
     assert set(answers) <= {200, 429, 503}, set(answers)
-    counts = {}
-    for seen in first.seen():
-        app = seen.get("X-Gatehouse-Application")
-        counts[app] = counts.get(app, 0) + 1
-    assert max(counts.values()) <= 3
-    assert answers.count(200) == sum(counts.values())
-    assert answers.count(200) >= 3 * 50
+    counts = collections.Counter(s.get("X-Gatehouse-Application")
+                                 for s in first.seen())
+    assert max(counts.values()) <= 2
+    assert answers.count(200) >= 2 * 300
     assert first.get().status in (200, 503)
     assert first.get(key="wrong").status == 401
 
@@ -304,8 +301,6 @@ def test_a_full_catalog(stack):
     done = 0
     with pytest.raises(Refused) as refused:
         while done < len(apps):
-            for app in apps[done:done + 1000]:
-                pass
             gate.add({"apps": apps[done:done + 1000]})
             done += 1000
     reply = refused.value.reply
@@ -346,6 +341,11 @@ class FullDisk:
 
     def unmount(self):
         subprocess.run(["umount", "-l", self.path], check=True)
+        self.path.rmdir()
+        try:
+            self.path.parent.rmdir()    # what the stack had to leave
+        except OSError:
+            pass
 
 
 @pytest.fixture

@@ -489,6 +489,14 @@ class Stack:
         scene = Scene(self, name, secret)
         return scene
 
+    def fill(self, scene, count, prefix="many"):
+        """So many applications more on a scene's plan, past control; their
+        keys. For what no admin does: fill a zone, or a measurement."""
+        subprocess.run([BUILD / "bench/fill_catalog", self.dir / "catalog",
+                        self.dir / "secret", scene.name, scene.name, prefix,
+                        "0", str(count)], check=True)
+        return ["%s-%d-kkkkkkkkkkkkkkkk" % (prefix, i) for i in range(count)]
+
     # ---- the main gate, for short
 
     def request(self, *args, **kw):

@@ -552,6 +552,8 @@ keys_are_checked_when_they_are_stored(void **state)
     assert_int_equal(k.algs, GH_ALG_RS256 | GH_ALG_PS256);
     assert_int_equal(import(maker_jwk(m.rsa, ",\"alg\":\"PS256\""), &k), 0);
     assert_int_equal(k.algs, GH_ALG_PS256);
+    assert_int_equal(gh_jwk_import(k.jwk, &a, &k, NULL), 0);
+    assert_int_equal(k.algs, GH_ALG_PS256);
     assert_int_equal(import(maker_jwk(m.ec, ""), &k), 0);
     assert_int_equal(k.algs, GH_ALG_ES256);
     assert_int_equal(import(maker_jwk(m.ed, ""), &k), 0);
