@@ -107,13 +107,13 @@ class Process:
     def running(self):
         return self.child.poll() is None
 
-    def signal(self, number):
+    def send(self, number):
         if self.running:
             self.child.send_signal(number)
 
     def kill(self):
         """kill -9, and its end awaited."""
-        self.signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self.child.wait(10)
 
     def stop(self, number=signal.SIGTERM, within=10.0):

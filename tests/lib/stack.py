@@ -190,7 +190,7 @@ class Gate:
                           "/proc/%d/cmdline" % p).read_bytes())
 
     def reload(self):
-        self.process.signal(signal.SIGHUP)
+        self.process.send(signal.SIGHUP)
 
     def status(self):
         """GET /status of the gate's own socket."""
@@ -329,7 +329,7 @@ class Stack:
         for name, uid, gid, mode in (
                 ("catalog", CONTROL_UID, GATE_GID, 0o2750),
                 ("idp", IDP_UID, IDP_UID, 0o700),
-                ("sock", CONTROL_UID, GATE_GID, 0o2771),
+                ("sock", 0, GROUP, 0o1777),
                 ("svc", 0, GROUP, 0o755), ("services", 0, 0, 0o755),
                 ("log", 0, 0, 0o1777), ("tls", 0, 0, 0o755)):
             path = self.dir / name
@@ -367,6 +367,18 @@ class Stack:
                 raise OSError(e) from e
         wait_for("control answers", answers, 15)
         return self.control
+
+    def start_idp(self, *options):
+        """gatehouse-idp itself, for logins and refused secrets."""
+        self.idp = Process(
+            [BUILD / "gatehouse-idp", "--dir", self.dir, *options],
+            self.log / "idp.log", uid=IDP_UID, gid=GROUP,
+            groups=(GROUP, GATE_GID))
+        self.processes.append(self.idp)
+        sock = self.dir / "sock/idp.sock"
+        wait_for("idp listens", lambda: sock.exists() or not self.idp.running)
+        assert self.idp.running, "idp ended: " + self.idp.text()[-2000:]
+        return self.idp
 
     def add_gate(self, **options):
         gate = Gate(self, **options)
