@@ -48,6 +48,8 @@ struct gh_script {
 
 struct gh_scripts { /* one per process, kept by the host */
     struct gh_script lease, pulse, meter;
+    const char *calendar; /* the windows in Lua, for tests */
+    bool cluster; /* set by the host: each command may touch one slot only */
 };
 
 void gh_scripts_init(struct gh_scripts *s);
@@ -91,15 +93,20 @@ int gh_pulse_apply(struct gh_limiter *l, uint64_t asked_ms,
 
 /* ---- one lease ---- */
 
-#define GH_LEASE_LIMITS 32 /* limits per call */
+#define GH_LEASE_LIMITS 64 /* limits of one scope */
 
 struct gh_lease { /* caller's memory, kept till applied or failed */
     uint32_t scope, gen;
     uint64_t token;    /* of the flight */
     uint64_t asked_ms; /* on the monotonic clock */
-    bool last;         /* all open cells of the scope are in it */
+    uint32_t round;    /* of re-assertion that this call fulfils */
     uint16_t n;
-    uint32_t cell[GH_LEASE_LIMITS];
+    struct {
+        uint32_t cell, seq, window;
+        bool open,
+            wanted; /* totals of an open window were told; asked for more */
+        uint64_t rule;
+    } at[GH_LEASE_LIMITS];
 };
 
 /*
@@ -123,11 +130,13 @@ void gh_lease_fail(struct gh_limiter *l, struct gh_lease *lease);
 /* One worker of the host per GH_SWEEP_MS. */
 bool gh_sweep_claim(struct gh_limiter *l, uint64_t mono_ms);
 
+#define GH_CURSOR_END UINT64_MAX
+
 /*
  * The next scope that must be re-asserted or holds unspent what others need.
- * 1: send *command, apply its reply as a lease. 0: nothing more this round.
- * Looks at no more than `budget` slots of the table; *cursor starts at 0 each
- * round and may be carried to the next turn of the loop.
+ * 1: send *command, apply its reply as a lease, call again. 0: `budget` slots
+ * of the table were looked at (go on in the next turn of the loop), or the
+ * round is over: then *cursor is GH_CURSOR_END. It starts at 0.
  */
 int gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
                    uint64_t mono_ms, uint64_t *cursor, size_t budget,

@@ -141,7 +141,7 @@ struct gh_charge {
      * the window's rest. Set for ADMIT and REFUSED. */
     uint64_t remaining, reset_ms;
     /* inner */
-    uint32_t cell, seq, took;
+    uint32_t cell, seq, took, extra;
 };
 
 enum gh_lease_need {

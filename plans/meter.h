@@ -6,7 +6,8 @@
  * gh:{a:APP}:u:METRIC:HOUR (HOUR = hours since 1970), a hash with one field per
  * node and figure, "NODE:FIGURE".
  *
- *     log phase      gh_meter_add(&l, app, metric_symbol, wall_ms, figure, n)
+ *     log phase      gh_meter_add(&l, app, metric_symbol, wall_ms, mono_ms,
+                                figure, n)
  *     one worker's   while (gh_meter_next(&l, ..., &cursor, &flush, buffer) ==
  * 1) timer              send; on a good reply gh_meter_flushed(&l, &flush)
  *     control        gh_meter_key(), HGETALL, gh_meter_sum()
@@ -32,7 +33,8 @@ const char *gh_figure_name(enum gh_figure f);
 /* Adds n. Locks only when the hour's meter is new. 0, or -1: no room (counted
  * in gh_limiter_stats.full; the call itself is not refused for it). */
 int gh_meter_add(struct gh_limiter *l, struct gh_slice app, uint32_t metric,
-                 uint64_t wall_ms, enum gh_figure figure, uint32_t n);
+                 uint64_t wall_ms, uint64_t mono_ms, enum gh_figure figure,
+                 uint32_t n);
 
 struct gh_meter_flush {
     uint32_t at, scope, gen;
@@ -43,10 +45,12 @@ struct gh_meter_flush {
 bool gh_meter_claim(struct gh_limiter *l, uint64_t mono_ms,
                     uint64_t interval_ms);
 
-/* The next meter that changed since it was flushed: 1 (command appended), 0
- * none left this round. Meters of past hours that are flushed are let go. */
+/* The next meter that changed since it was flushed: 1 (command appended; call
+ * again), or 0: `budget` slots were looked at, or the round is over and *cursor
+ * is GH_CURSOR_END; it starts at 0. Meters of past hours that are flushed are
+ * let go. */
 int gh_meter_next(struct gh_limiter *l, const struct gh_scripts *scripts,
-                  uint64_t wall_ms, uint64_t *cursor,
+                  uint64_t wall_ms, uint64_t *cursor, size_t budget,
                   struct gh_meter_flush *out, struct gh_buffer *command);
 void gh_meter_flushed(struct gh_limiter *l, const struct gh_meter_flush *f);
 

@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lease.h"
+#include "table.h"
+
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+
+#define AHEAD_MS 100   /* a slice is what this long needs */
+#define FIRST_WANT 4   /* of a cell whose rate is not known yet */
+#define RECALL_MS 100  /* nothing free, but unspent elsewhere: ask again */
+#define IDLE_S 1       /* an unspent slice that others may need */
+#define LEASE_HEAD 4   /* integers before the limits in a reply */
+#define LEASE_FIELDS 5 /* per limit */
+
+/* ---- commands ---- */
+
+static void
+arg(struct gh_buffer *b, struct gh_slice s)
+{
+    gh_buffer_printf(b, "$%zu\r\n", s.len);
+    gh_buffer_append(b, s);
+    gh_buffer_text(b, "\r\n");
+}
+
+static void
+arg_str(struct gh_buffer *b, const char *s)
+{
+    arg(b, gh_slice_str(s));
+}
+
+static void
+arg_u64(struct gh_buffer *b, uint64_t v)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+
+    arg(b, gh_slice(text, (size_t)n));
+}
+
+static void
+arg_node(struct gh_buffer *b, const struct gh_limiter *l)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%016llx", (unsigned long long)l->table->node);
+    arg_str(b, text);
+}
+
+#define EPOCH_KEY "gh:{gate}:epoch"
+#define NODES_KEY "gh:{gate}:nodes"
+
+/* ---- replies ---- */
+
+/* An array of at least n integers. */
+static bool
+integers(const struct redisReply *r, size_t n)
+{
+    size_t i;
+
+    if (r == NULL || r->type != REDIS_REPLY_ARRAY || (size_t)r->elements < n)
+        return false;
+    for (i = 0; i < (size_t)r->elements; i++)
+        if (r->element[i] == NULL || r->element[i]->type != REDIS_REPLY_INTEGER)
+            return false;
+    return true;
+}
+
+static uint64_t
+number(const struct redisReply *r, size_t i)
+{
+    long long v = r->element[i]->integer;
+
+    return v < 0 ? 0 : (uint64_t)v;
+}
+
+/* What the store says of itself: its clock, its epoch, how long it holds. */
+static bool
+store_says(struct gh_limiter *l, uint64_t asked_ms, uint64_t now,
+           uint64_t epoch, uint64_t hold)
+{
+    struct gh_limiter_table *t = l->table;
+    bool changed = epoch != 0 && atomic_exchange(&t->epoch, epoch) != epoch;
+
+    if (now > asked_ms)
+        t->clock = now - asked_ms;
+    if (hold > 0)
+        t->hold_until = asked_ms + (hold < GH_HOLD_MS ? hold : GH_HOLD_MS);
+    if (changed)
+        atomic_fetch_add(&t->round, 1);
+    return changed;
+}
+
+/* ---- pulse ---- */
+
+bool
+gh_pulse_claim(struct gh_limiter *l, uint64_t mono_ms)
+{
+    return gh_table_claim(&l->table->pulse_at, mono_ms, GH_PULSE_MS);
+}
+
+void
+gh_pulse_command(const struct gh_limiter *l, const struct gh_scripts *s,
+                 struct gh_buffer *out)
+{
+    gh_buffer_text(out, "*8\r\n");
+    arg_str(out, "EVALSHA");
+    arg_str(out, s->pulse.sha);
+    arg_str(out, "2");
+    arg_str(out, NODES_KEY);
+    arg_str(out, EPOCH_KEY);
+    arg_node(out, l);
+    arg_u64(out, GH_HOST_LIVE_MS);
+    arg_u64(out, GH_HOLD_MS);
+}
+
+int
+gh_pulse_apply(struct gh_limiter *l, uint64_t asked_ms,
+               const struct redisReply *r)
+{
+    uint64_t hosts;
+    bool changed;
+
+    if (!integers(r, 4))
+        return -1;
+    changed = store_says(l, asked_ms, number(r, 0), number(r, 1), number(r, 3));
+    hosts = number(r, 2);
+    l->table->hosts =
+        hosts == 0 ? 1 : (uint32_t)(hosts < 65536 ? hosts : 65536);
+    gh_limiter_store_up(l);
+    return changed;
+}
+
+/* ---- a scope's flight ---- */
+
+static bool
+claim(struct gh_scope *s, uint64_t mono_ms, uint64_t *token)
+{
+    uint64_t had = s->flight;
+
+    *token = mono_ms + GH_FLIGHT_MS;
+    return had <= mono_ms &&
+           atomic_compare_exchange_strong(&s->flight, &had, *token);
+}
+
+static void
+land(struct gh_limiter *l, const struct gh_lease *lease)
+{
+    uint64_t token = lease->token;
+
+    atomic_compare_exchange_strong(&gh_table_scope(l, lease->scope)->flight,
+                                   &token, 0);
+}
+
+void
+gh_lease_fail(struct gh_limiter *l, struct gh_lease *lease)
+{
+    land(l, lease);
+}
+
+/* ---- how much ---- */
+
+/* What the request at hand needs of this cell: 0 when it has no charge on it.
+ */
+static uint32_t
+needed(const struct gh_spend *s, size_t scope, uint32_t cell)
+{
+    const struct gh_spend_scope *sc;
+    uint16_t i;
+
+    if (s == NULL)
+        return 0;
+    sc = &s->scopes[scope];
+    for (i = sc->first; i < sc->first + sc->n; i++)
+        if (s->charges[i].cell == cell)
+            return s->charges[i].cost;
+    return 0;
+}
+
+/*
+ * What AHEAD_MS need at the rate since the last lease; twice the slice where
+ * that did not last so long; on top of what is left. 0: enough is left.
+ */
+static uint64_t
+wanted(const struct gh_cell *c, uint64_t mono_ms, uint32_t need)
+{
+    uint64_t left = GH_WORD_LEFT(c->word), slice = c->slice, spent, want;
+    uint64_t elapsed = (uint32_t)mono_ms - c->asked;
+
+    if (mono_ms >= c->end || slice == 0)
+        return need > FIRST_WANT ? need : FIRST_WANT;
+    if (left * 3 >= slice && left >= need)
+        return 0;
+    spent = slice > left ? slice - left : 0;
+    want = spent * AHEAD_MS / (elapsed ? elapsed : 1);
+    if (elapsed < AHEAD_MS && want < 2 * slice)
+        want = 2 * slice;
+    if (want < need)
+        want = need;
+    if (want > UINT32_MAX / 4)
+        want = UINT32_MAX / 4;
+    return want > left ? want - left : 1;
+}
+
+/* ---- building the call ---- */
+
+struct call {
+    const struct gh_spend *s; /* or NULL */
+    size_t scope;
+    bool ask; /* for grants; else only tell */
+};
+
+static bool
+may_ask(const struct gh_cell *c, const struct call *call, uint64_t mono_ms,
+        uint32_t need)
+{
+    return call->ask && need > 0 && !(mono_ms < c->end && mono_ms < c->quiet);
+}
+
+/* Which cells the call is about: those of the request and all open ones. */
+static void
+choose_cells(const struct gh_limiter *l, const struct call *call,
+             uint64_t mono_ms, struct gh_lease *out)
+{
+    const struct gh_scope *s = gh_table_scope(l, out->scope);
+    uint32_t at;
+
+    out->n = 0;
+    for (at = s->cells; gh_table_valid(l, at) && out->n < GH_LEASE_LIMITS;) {
+        const struct gh_cell *c = gh_table_cell(l, at);
+        bool open = mono_ms < c->end;
+        uint32_t need = needed(call->s, call->scope, at);
+
+        if (open || need > 0) {
+            out->at[out->n].cell = at;
+            out->at[out->n].seq = GH_WORD_SEQ(c->word);
+            out->at[out->n].window = c->window;
+            out->at[out->n].open = c->end != 0;
+            out->at[out->n].rule = c->rule;
+            out->n++;
+        }
+        at = c->next;
+    }
+}
+
+static void
+write_totals(struct gh_buffer *b, const struct gh_cell *c)
+{
+    uint64_t granted = c->granted, given = c->given, extra = c->extra;
+    uint64_t left = GH_WORD_LEFT(c->word), gone = granted - given;
+
+    arg_u64(b, granted);
+    arg_u64(b, given);
+    arg_u64(b, extra);
+    arg_u64(b, gone > left ? gone - left : 0);
+    arg_u64(b, c->refused);
+}
+
+static void
+write_limit(const struct gh_limiter *l, const struct call *call,
+            uint64_t mono_ms, struct gh_lease *lease, uint16_t i,
+            struct gh_buffer *b)
+{
+    const struct gh_cell *c = gh_table_cell(l, lease->at[i].cell);
+    uint64_t rule = lease->at[i].rule, want = 0;
+    uint32_t need = needed(call->s, call->scope, lease->at[i].cell);
+
+    if (may_ask(c, call, mono_ms, need))
+        want = wanted(c, mono_ms, need);
+    lease->at[i].wanted = want > 0;
+    arg_u64(b, rule >> 4 & 15);
+    arg_u64(b, rule >> 8);
+    arg_u64(b, want);
+    arg_u64(b, want > 0 ? need : 0);
+    arg_u64(b, c->window);
+    arg_u64(b, lease->at[i].cell);
+    arg_u64(b, lease->at[i].seq);
+    write_totals(b, c);
+}
+
+/* Under the lock. The name is the scope's own. */
+static void
+write_call(const struct gh_limiter *l, const struct gh_scripts *scripts,
+           const struct call *call, uint64_t mono_ms, uint8_t kind,
+           const char *name, struct gh_lease *lease, struct gh_buffer *b)
+{
+    unsigned keys = lease->n + (scripts->cluster ? 0u : 1u);
+    char text[512];
+    uint16_t i;
+
+    gh_buffer_printf(b, "*%u\r\n", 3 + keys + 5 + 12u * lease->n);
+    arg_str(b, "EVALSHA");
+    arg_str(b, scripts->lease.sha);
+    arg_u64(b, keys);
+    for (i = 0; i < lease->n; i++) {
+        struct gh_slice s = gh_table_symbol_text(
+            l, gh_table_cell(l, lease->at[i].cell)->symbol);
+
+        snprintf(text, sizeof(text), "gh:{%c:%s}:l:%.*s", kind, name,
+                 (int)s.len, (const char *)s.data);
+        arg_str(b, text);
+    }
+    if (!scripts->cluster)
+        arg_str(b, EPOCH_KEY);
+    arg_node(b, l);
+    arg_u64(b, l->table->hosts);
+    arg_u64(b, GH_HOLD_MS);
+    arg_u64(b, lease->n);
+    snprintf(text, sizeof(text), "%c:%s", kind, name);
+    arg_str(b, text);
+    for (i = 0; i < lease->n; i++)
+        write_limit(l, call, mono_ms, lease, i, b);
+}
+
+/* 1: built. 0: nothing to say, or not now. The flight is the caller's. */
+static int
+build(struct gh_limiter *l, const struct gh_scripts *scripts,
+      const struct call *call, uint64_t mono_ms, struct gh_lease *out,
+      struct gh_buffer *command)
+{
+    char name[GH_NAME_SIZE];
+    uint8_t kind;
+    int built = 0;
+
+    out->asked_ms = mono_ms;
+    out->n = 0;
+    if (!gh_table_lock(l))
+        return 0;
+    out->round = l->table->round;
+    if (gh_table_name(l, out->scope, out->gen, &kind, name) == 0) {
+        choose_cells(l, call, mono_ms, out);
+        if (out->n > 0) {
+            write_call(l, scripts, call, mono_ms, kind, name, out, command);
+            built = !command->failed;
+        }
+    }
+    gh_table_unlock(l);
+    return built;
+}
+
+int
+gh_lease_begin(struct gh_limiter *l, const struct gh_scripts *scripts,
+               const struct gh_spend *s, size_t scope, uint64_t mono_ms,
+               struct gh_lease *out, struct gh_buffer *command)
+{
+    const struct gh_spend_scope *sc = &s->scopes[scope];
+    const struct call call = {s, scope, true};
+
+    if (sc->lease == GH_LEASE_NONE || sc->at == 0 ||
+        mono_ms < l->table->hold_until)
+        return 0;
+    out->scope = sc->at;
+    out->gen = sc->gen;
+    if (!claim(gh_table_scope(l, sc->at), mono_ms, &out->token))
+        return 0;
+    if (build(l, scripts, &call, mono_ms, out, command) == 1)
+        return 1;
+    land(l, out);
+    return 0;
+}
+
+/* ---- taking in the reply ---- */
+
+struct grant {
+    uint32_t window;
+    bool endless;
+    uint64_t rest_ms, granted, free, unspent;
+};
+
+static void
+credit(struct gh_cell *c, uint64_t granted)
+{
+    uint64_t more = granted > c->granted ? granted - c->granted : 0,
+             w = c->word;
+    uint64_t room = UINT32_MAX - GH_WORD_LEFT(w);
+
+    if (more == 0)
+        return;
+    /* first what was granted, then what is left: dying in between loses the
+     * slice; the other way round it would count twice */
+    c->granted = granted;
+    if (more > room / 2)
+        more = room / 2;
+    while (!atomic_compare_exchange_weak(&c->word, &w, w + more))
+        ;
+}
+
+static void
+be_quiet(struct gh_cell *c, const struct gh_lease *lease, uint16_t i,
+         const struct grant *g)
+{
+    uint64_t end = c->end, soon = lease->asked_ms + RECALL_MS;
+
+    if (lease->at[i].rule != c->rule)
+        return; /* edited meanwhile: this answer is about the old limit */
+    if (g->free > 0)
+        c->quiet = 0;
+    else if (g->unspent > 0 && lease->at[i].wanted)
+        c->quiet = soon < end ? soon : end;
+    else if (lease->at[i].wanted || c->quiet >= end)
+        c->quiet = end;
+}
+
+static void
+take_in(struct gh_limiter *l, const struct gh_lease *lease, uint16_t i,
+        const struct grant *g, bool held)
+{
+    struct gh_cell *c = gh_table_cell(l, lease->at[i].cell);
+    bool same = lease->at[i].open && lease->at[i].window == g->window;
+    uint32_t life = lease->at[i].seq + (same ? 0 : 1);
+    uint32_t seq = GH_WORD_SEQ(c->word);
+    uint64_t end = g->endless ? UINT64_MAX : lease->asked_ms + g->rest_ms;
+
+    if (c->end == 0 || g->window > c->window) {
+        if (seq + 1 != life)
+            return; /* about an earlier life of the cell */
+        gh_table_cell_roll(c, g->window, end);
+    } else if (g->window < c->window || seq != life) {
+        return;
+    } else if (end > c->end) {
+        c->end = end; /* each answer is a lower bound of the true end */
+    }
+    c->free = g->free;
+    credit(c, g->granted);
+    if (lease->at[i].wanted && !held) {
+        c->slice = GH_WORD_LEFT(c->word);
+        c->asked = (uint32_t)lease->asked_ms;
+    }
+    if (!held)
+        be_quiet(c, lease, i, g);
+}
+
+static void
+take_in_all(struct gh_limiter *l, struct gh_lease *lease,
+            const struct redisReply *r)
+{
+    struct gh_scope *s = gh_table_scope(l, lease->scope);
+    bool held = number(r, 2) > 0;
+    uint16_t i;
+
+    if (s->gen != lease->gen)
+        return;
+    for (i = 0; i < lease->n; i++) {
+        size_t k = LEASE_HEAD + (size_t)i * LEASE_FIELDS;
+        struct grant g = {
+            .window = (uint32_t)number(r, k),
+            .endless = r->element[k + 1]->integer < 0,
+            .rest_ms = number(r, k + 1),
+            .granted = number(r, k + 2),
+            .free = number(r, k + 3),
+            .unspent = number(r, k + 4),
+        };
+
+        take_in(l, lease, i, &g, held);
+    }
+    s->asserted = lease->round;
+}
+
+int
+gh_lease_apply(struct gh_limiter *l, struct gh_lease *lease, uint64_t mono_ms,
+               const struct redisReply *r)
+{
+    size_t want = LEASE_HEAD + (size_t)lease->n * LEASE_FIELDS;
+    int rc = -1;
+
+    if (integers(r, want) && (size_t)r->elements == want) {
+        store_says(l, lease->asked_ms, number(r, 0), number(r, 1),
+                   number(r, 2));
+        if (number(r, 3) != 0) { /* it lost what we had: tell it all */
+            atomic_fetch_add(&l->table->round, 1);
+            l->table->hold_until = mono_ms + GH_HOLD_MS;
+        }
+        if (gh_table_lock(l)) {
+            take_in_all(l, lease, r);
+            gh_table_unlock(l);
+            rc = 0;
+        }
+    }
+    land(l, lease);
+    return rc;
+}
+
+/* ---- the sweep ---- */
+
+bool
+gh_sweep_claim(struct gh_limiter *l, uint64_t mono_ms)
+{
+    return gh_table_claim(&l->table->sweep_at, mono_ms, GH_SWEEP_MS);
+}
+
+/* Somebody else may lack what lies here unused. */
+static bool
+scarce(const struct gh_limiter *l, const struct gh_scope *s,
+       const struct gh_cell *c, uint64_t mono_ms)
+{
+    uint64_t left = GH_WORD_LEFT(c->word), hosts = l->table->hosts;
+
+    if (left == 0 || mono_ms >= c->end)
+        return false;
+    if (s->recall)
+        return true;
+    return hosts > 1 && c->free < 2 * hosts * left &&
+           mono_ms / 1000 > s->used_s + IDLE_S;
+}
+
+/* Under the lock: takes what is left and counts it as given back. */
+static bool
+give_back(struct gh_limiter *l, struct gh_scope *s, uint64_t mono_ms)
+{
+    bool some = false;
+    uint32_t at;
+
+    for (at = s->cells; gh_table_valid(l, at);) {
+        struct gh_cell *c = gh_table_cell(l, at);
+        uint64_t w = c->word;
+
+        if (scarce(l, s, c, mono_ms)) {
+            while (GH_WORD_LEFT(w) > 0 &&
+                   c->given <= UINT32_MAX - GH_WORD_LEFT(w)) {
+                if (atomic_compare_exchange_weak(&c->word, &w,
+                                                 GH_WORD(GH_WORD_SEQ(w), 0))) {
+                    c->given += GH_WORD_LEFT(w);
+                    c->slice = 0;
+                    some = true;
+                    break;
+                }
+            }
+        }
+        at = c->next;
+    }
+    s->recall = 0;
+    return some;
+}
+
+static bool
+has_open(const struct gh_limiter *l, const struct gh_scope *s, uint64_t mono_ms)
+{
+    uint32_t at;
+
+    for (at = s->cells; gh_table_valid(l, at);) {
+        const struct gh_cell *c = gh_table_cell(l, at);
+
+        if (mono_ms < c->end && (c->granted > 0 || c->extra > 0))
+            return true;
+        at = c->next;
+    }
+    return false;
+}
+
+/* Under the lock. */
+static bool
+must_tell(struct gh_limiter *l, struct gh_scope *s, uint64_t mono_ms)
+{
+    bool back = give_back(l, s, mono_ms);
+
+    if (back)
+        return true;
+    if (s->asserted == l->table->round)
+        return false;
+    if (has_open(l, s, mono_ms))
+        return true;
+    s->asserted = l->table->round;
+    return false;
+}
+
+static bool
+worth_a_look(const struct gh_limiter *l, const struct gh_scope *s,
+             uint64_t mono_ms)
+{
+    uint32_t at, i;
+
+    if (s->asserted != l->table->round || s->recall)
+        return true;
+    for (at = s->cells, i = 0; gh_table_valid(l, at) && i < GH_CELLS_MAX; i++) {
+        const struct gh_cell *c = gh_table_cell(l, at);
+
+        if (scarce(l, s, c, mono_ms))
+            return true;
+        at = c->next;
+    }
+    return false;
+}
+
+/* Tries one scope; 1 when it is to be told. */
+static int
+sweep_scope(struct gh_limiter *l, const struct gh_scripts *scripts, uint32_t at,
+            uint64_t mono_ms, struct gh_lease *out, struct gh_buffer *command)
+{
+    struct gh_scope *s = gh_table_scope(l, at);
+    const struct call call = {NULL, 0, false};
+    bool tell = false;
+
+    out->scope = at;
+    out->gen = s->gen;
+    if ((out->gen & 1) != 0 || !worth_a_look(l, s, mono_ms) ||
+        !claim(s, mono_ms, &out->token))
+        return 0;
+    if (gh_table_lock(l)) {
+        tell = s->gen == out->gen && must_tell(l, s, mono_ms);
+        gh_table_unlock(l);
+    }
+    if (tell && build(l, scripts, &call, mono_ms, out, command) == 1)
+        return 1;
+    land(l, out);
+    return 0;
+}
+
+int
+gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
+               uint64_t mono_ms, uint64_t *cursor, size_t budget,
+               struct gh_lease *out, struct gh_buffer *command)
+{
+    _Atomic uint32_t *b = gh_table_at(l, l->table->buckets);
+    unsigned steps;
+    uint32_t at;
+
+    if (l->table->down_since != 0)
+        *cursor = GH_CURSOR_END;
+    for (; *cursor <= l->table->mask && budget > 0; budget--) {
+        for (at = b[*cursor], steps = 0;
+             gh_table_valid(l, at) && steps < GH_CELLS_MAX; steps++) {
+            if (sweep_scope(l, scripts, at, mono_ms, out, command) == 1)
+                return 1; /* the rest of this bucket next time */
+            at = gh_table_scope(l, at)->next;
+        }
+        if (++*cursor > l->table->mask)
+            *cursor = GH_CURSOR_END;
+    }
+    return 0;
+}
+
+void
+gh_lease_recall(struct gh_limiter *l, struct gh_slice payload)
+{
+    uint32_t at, gen;
+
+    if (payload.len < 3 || payload.data[1] != ':')
+        return;
+    at = gh_table_find(l, payload.data[0],
+                       gh_slice(payload.data + 2, payload.len - 2), &gen);
+    if (at != 0)
+        gh_table_scope(l, at)->recall = 1;
+}
