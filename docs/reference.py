@@ -38,8 +38,8 @@ def rows(header, macro):
         yield arguments(body, start.end())
 
 
-def arguments(text, at):
-    """Arguments from just after '(' to its ')'."""
+def arguments(text, at, pair="()"):
+    """Arguments from just after an opening bracket to its closing one."""
     args, now, depth = [], "", 0
     while True:
         c = text[at]
@@ -50,13 +50,13 @@ def arguments(text, at):
             now += text[at:end + 1]
             at = end + 1
             continue
-        if c == ")" and depth == 0:
+        if c == pair[1] and depth == 0:
             return [plain(a) for a in args + [now]]
         if c == "," and depth == 0:
             args.append(now)
             now = ""
         else:
-            depth += (c == "(") - (c == ")")
+            depth += (c == pair[0]) - (c == pair[1])
             now += c
         at += 1
 
@@ -99,6 +99,19 @@ def variables():
     return table(("variable", "what it holds"), lines)
 
 
+def routes():
+    """Rows of gh_routes: {"GET", "/v1/status", rights, handler, id, text..."""
+    text = (ROOT / "gateway/control_routes.c").read_text()
+    body = text[text.index("gh_routes[] = {"):]
+    body = body[:body.index("\n};")]
+    lines = []
+    for start in re.finditer(r"\{(?=\"[A-Z]+\", \"/)", body):
+        row = arguments(body, start.end(), "{}")
+        query = f"?{row[6].replace(', ', '=&')}=" if row[6] != "NULL" else ""
+        lines.append((f"`{row[0]} {row[1]}{query}`", row[5], row[8]))
+    return table(("request", "what it does", "answer"), lines)
+
+
 def printed(program, *args):
     def section():
         path = BUILD / program
@@ -126,7 +139,13 @@ def usage(program):
 SECTIONS = (
     ("nginx directives", directives),
     ("nginx variables", variables),
-    ("Error codes", faults),
+    ("Error codes of the gate", faults),
+    ("The admin's document", printed("gatehouse-control", "--reference")),
+    ("Control API", routes),
+    ("Commands", printed("gatehouse", "help", "--markdown")),
+    ("gatehoused", usage("gatehoused")),
+    ("gatehouse-control", usage("gatehouse-control")),
+    ("gatehouse-idp", usage("gatehouse-idp")),
 )
 
 

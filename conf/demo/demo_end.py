@@ -161,17 +161,23 @@ def holds(pid, mine):
     return False
 
 
-# ---- cgroups
+# ---- what the launcher marks with the installation's block
+
+def block(stage):
+    """The two hex digits in all its names, or None before the first start."""
+    text = read(stage.dir / "services/block").strip()
+    return text if re.fullmatch("[0-9a-f]{2}", text) else None
+
 
 def groups(stage):
-    """Our groups in every hierarchy, innermost first."""
-    name = mark(stage)
+    """Our cgroups in every hierarchy, innermost first."""
+    mine = block(stage)
     out = []
-    for base in CGROUPS.glob("*"):
-        for top in (base / name, base / "gatehouse" / name):
-            if top.is_dir():
-                out += [p for p in sorted(top.rglob("*"), reverse=True)
-                        if p.is_dir()] + [top]
+    for base in [CGROUPS, *CGROUPS.glob("*")] if mine else []:
+        top = base / f"gatehouse-{mine}"
+        if top.is_dir():
+            out += [p for p in sorted(top.rglob("*"), reverse=True)
+                    if p.is_dir()] + [top]
     return out
 
 
@@ -190,3 +196,53 @@ def remove_groups(stage):
         except OSError:
             pass
     return gone
+
+
+def links(stage):
+    mine = block(stage)
+    return [n for n in os.listdir("/sys/class/net")
+            if mine and n.startswith(f"gh{mine}")]
+
+
+def tables(stage):
+    mine = block(stage)
+    try:
+        done = subprocess.run(["nft", "-j", "list", "tables"], text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL)
+        rows = json.loads(done.stdout or "{}").get("nftables", [])
+    except (OSError, ValueError):
+        return []
+    return [r["table"]["name"] for r in rows
+            if r.get("table", {}).get("name") == f"gatehouse_{mine}"]
+
+
+def remove_network(stage):
+    names, rules = links(stage), tables(stage)
+    for name in names:
+        subprocess.run(["ip", "link", "del", name], capture_output=True)
+    for name in rules:
+        subprocess.run(["nft", "delete", "table", "inet", name],
+                       capture_output=True)
+    return len(names) + len(rules)
+
+
+# ---- mounts and namespaces
+
+def mounts(stage):
+    """Mount points below the directory, innermost first."""
+    mine = str(stage.dir) + "/"
+    points = [row.split()[4] for row in read("/proc/self/mountinfo")
+              .splitlines()]
+    return [p for p in reversed(points) if p.startswith(mine)]
+
+
+def unmount(stage):
+    left = mounts(stage)
+    for point in left:
+        subprocess.run(["umount", "-l", point], capture_output=True)
+    return len(left)
+
+
+def namespaces(stage):
+    """Namespaces that outlive their processes are files bound somewhere."""
+    return [p for p in mounts(stage) if os.path.exists(p)]
