@@ -52,6 +52,7 @@ gh_jwk_alg_name(uint32_t alg)
 struct fields {
     struct gh_slice kid;
     uint32_t algs; /* its key type can do, and it allows */
+    bool one_alg;  /* it says so itself */
     unsigned char a[RSA_MAX_BITS / 8], b[POINT]; /* n e, x y or x */
     size_t na, nb;
 };
@@ -175,32 +176,38 @@ read_fields(const json_t *o, struct fields *f, struct gh_error *e)
         return -1;
     if (gh_strict_string(o, "alg", &alg) != 0)
         return refuse(e, "alg is not a string");
-    if (alg.len > 0)
+    f->one_alg = alg.len > 0;
+    if (f->one_alg)
         f->algs &= gh_jwk_alg(alg);
     return f->algs == 0 ? refuse(e, "alg does not fit the key") : 0;
 }
 
-/* Members in the order of RFC 7638, so that it is the thumbprint's input. */
+/* Importing the text again gives the same key: `alg` stays where it was. */
 static struct gh_slice
 write_minimal(const struct fields *f, const struct gh_alloc *alloc)
 {
     char a[GH_BASE64URL_SIZE(sizeof(f->a))], b[GH_BASE64URL_SIZE(POINT)];
-    char text[sizeof(a) + sizeof(b) + 64];
+    char text[sizeof(a) + sizeof(b) + 96], alg[24] = "";
     int n;
 
+    if (f->one_alg)
+        snprintf(alg, sizeof(alg), "\"alg\":\"%s\",",
+                 gh_jwk_alg_name(f->algs));
     gh_base64url_encode(gh_slice(f->a, f->na), a);
     gh_base64url_encode(gh_slice(f->b, f->nb), b);
     if (f->algs & GH_ALG_ES256)
         n = snprintf(text, sizeof(text),
-                     "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\","
+                     "{%s\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\","
                      "\"y\":\"%s\"}",
-                     a, b);
+                     alg, a, b);
     else if (f->algs & GH_ALG_EDDSA)
         n = snprintf(text, sizeof(text),
-                     "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", a);
+                     "{%s\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}",
+                     alg, a);
     else
         n = snprintf(text, sizeof(text),
-                     "{\"e\":\"%s\",\"kty\":\"RSA\",\"n\":\"%s\"}", b, a);
+                     "{%s\"e\":\"%s\",\"kty\":\"RSA\",\"n\":\"%s\"}", alg,
+                     b, a);
     return gh_get_copy(alloc, gh_slice(text, (size_t)n));
 }
 

@@ -152,25 +152,40 @@ key_json(const struct gh_public_key *k)
                                 NULL));
 }
 
+/* Endpoints that it has not are left out. */
+static void
+set_endpoints(json_t *o, const struct gh_oidc_discovery *d)
+{
+    const struct {
+        const char *name;
+        struct gh_slice url;
+    } all[] = {{"authorization_endpoint", d->authorization_endpoint},
+               {"token_endpoint", d->token_endpoint},
+               {"userinfo_endpoint", d->userinfo_endpoint},
+               {"end_session_endpoint", d->end_session_endpoint},
+               {"jwks_uri", d->jwks_uri}};
+    size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i].url.len > 0)
+            json_object_set_new(o, all[i].name, text(all[i].url));
+}
+
 int
 gh_oidc_discovered_write(const struct gh_oidc_discovery *d,
                          const struct gh_public_key *keys, size_t n,
                          struct gh_buffer *out, struct gh_error *e)
 {
-    json_t *list = json_array(), *o;
+    json_t *list = json_array(), *o = json_object();
     char *dumped = NULL;
     size_t i;
 
     for (i = 0; i < n; i++)
         json_array_append_new(list, key_json(&keys[i]));
-    o = json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
-                  "authorization_endpoint", text(d->authorization_endpoint),
-                  "token_endpoint", text(d->token_endpoint),
-                  "userinfo_endpoint", text(d->userinfo_endpoint),
-                  "end_session_endpoint", text(d->end_session_endpoint),
-                  "jwks_uri", text(d->jwks_uri), "require_iss",
-                  (int)d->require_iss, "keys", list);
-    if (o != NULL && json_array_size(json_object_get(o, "keys")) == n)
+    set_endpoints(o, d);
+    json_object_set_new(o, "require_iss", json_boolean(d->require_iss));
+    if (json_array_size(list) == n &&
+        json_object_set_new(o, "keys", list) == 0)
         dumped = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     if (dumped != NULL)

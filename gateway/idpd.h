@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gatehouse-idp: logins and everything else that speaks to an identity
+ * provider. It may block, nobody waits for it but the browser that logs in:
+ * one thread per connection (bounded), one keeper thread per provider.
+ *
+ *     idpd.c           options, rights, start and end
+ *     idpd_http.c      libmicrohttpd on the socket, the table of paths
+ *     idpd_answer.c    answers: redirects, JSON, problems a person can read
+ *     idpd_login.c     /gatehouse/login: off to the provider
+ *     idpd_callback.c  /gatehouse/callback: the steps from a code to a session
+ *     idpd_logout.c    /gatehouse/logout
+ *     idpd_internal.c  /internal: secrets, status, refresh
+ *     idpd_keeper.c    discovery and keys, fetched and told to control
+ *     idpd_fetch.c     HTTP out, with every cap
+ *     idpd_redis.c     sessions and used states
+ *     idpd_secret.c    client secrets in DIR/idp
+ */
+#ifndef GH_IDPD_H
+#define GH_IDPD_H
+
+#include "arena.h"
+#include "catalog.h"
+#include "error.h"
+#include "oidc.h"
+#include "pack.h"
+#include "session.h"
+
+#include <pthread.h>
+#include <sys/types.h>
+
+struct MHD_Connection;
+struct MHD_Daemon;
+
+/* ---- options [idpd.c] */
+
+struct gh_idpd_options {
+    const char *dir, *catalog, *sock, *control, *redis, *ca_file;
+    const char *gate_uid, *control_uid, *group;
+    bool verbose, allow_root;
+};
+
+struct gh_idpd {
+    struct gh_idpd_options o;
+    uid_t gate, control; /* (uid_t)-1: nobody */
+    gid_t group;         /* of the socket; (gid_t)-1: leave it */
+    struct gh_catalog *catalog;
+    pthread_mutex_t catalog_lock; /* one reader, one snapshot */
+    struct gh_session_keys sessions;
+    struct gh_seal login_seal;
+    struct gh_hmac state_key;
+    struct gh_idpd_redis *redis;
+    struct gh_idpd_keepers *keepers;
+    struct MHD_Daemon *http;
+    uint64_t started_ms;
+};
+
+uint64_t gh_idpd_now_ms(void);  /* UTC */
+uint64_t gh_idpd_mono_ms(void); /* for intervals */
+
+/* A provider's record in memory of `a`. 1 found, 0 none, -1. */
+int gh_idpd_provider(struct gh_idpd *d, struct gh_slice name,
+                     const struct gh_alloc *a, struct gh_idp *out,
+                     struct gh_error *e);
+
+/* ---- requests and answers [idpd_http.c, idpd_answer.c] */
+
+#define GH_IDPD_BODY 8192 /* bytes of a request's body */
+
+struct gh_idpd_request {
+    struct MHD_Connection *c;
+    struct gh_idpd *d;
+    const char *method;
+    struct gh_slice path, query; /* as sent; query without '?' */
+    struct gh_slice name;        /* the provider in the path, or empty */
+    uid_t peer;
+    struct gh_buffer body;
+    struct gh_arena arena;
+    struct gh_alloc a;
+    struct gh_idpd_answer *answer;
+};
+
+#define GH_IDPD_HEADERS 8
+
+struct gh_idpd_answer {
+    unsigned status;
+    const char *type; /* of the body */
+    struct gh_buffer body;
+    struct {
+        const char *name;
+        char *value; /* the answer's */
+    } headers[GH_IDPD_HEADERS];
+    size_t n;
+};
+
+int gh_idpd_http_start(struct gh_idpd *d, struct gh_error *e);
+void gh_idpd_http_stop(struct gh_idpd *d); /* finishes what runs */
+
+/* A request header's value, or empty. */
+struct gh_slice gh_idpd_header(struct gh_idpd_request *r, const char *name);
+/* A cookie by its exact name; empty when absent or sent twice. */
+struct gh_slice gh_idpd_cookie(struct gh_idpd_request *r, const char *name);
+/* The first such parameter of the query, decoded; empty when absent. */
+struct gh_slice gh_idpd_query(struct gh_idpd_request *r, const char *name);
+
+void gh_idpd_set(struct gh_idpd_request *r, const char *name, const char *fmt,
+                 ...) __attribute__((format(printf, 3, 4)));
+void gh_idpd_redirect(struct gh_idpd_request *r, unsigned status,
+                      const char *to);
+void gh_idpd_json(struct gh_idpd_request *r, unsigned status,
+                  const char *text);
+/* A page with a heading and ready HTML below it. */
+void gh_idpd_page(struct gh_idpd_request *r, unsigned status,
+                  const char *title, const char *html);
+/* problem+json, or a page for a browser: `detail` is for people and holds
+ * nothing secret. `again`: a path that may be tried, or NULL. */
+void gh_idpd_problem(struct gh_idpd_request *r, unsigned status,
+                     const char *code, const char *again, const char *fmt,
+                     ...) __attribute__((format(printf, 5, 6)));
+/* The problem of an error value. */
+void gh_idpd_failed(struct gh_idpd_request *r, const char *code,
+                    const struct gh_error *e);
+
+/* ---- the paths */
+
+void gh_idpd_login(struct gh_idpd_request *r);
+void gh_idpd_callback(struct gh_idpd_request *r);
+void gh_idpd_logout(struct gh_idpd_request *r);
+void gh_idpd_logged_out(struct gh_idpd_request *r);
+void gh_idpd_put_secret(struct gh_idpd_request *r);
+void gh_idpd_delete_secret(struct gh_idpd_request *r);
+void gh_idpd_status(struct gh_idpd_request *r);
+void gh_idpd_refresh(struct gh_idpd_request *r);
+
+/* Name and attributes of the login-state cookie of `flow`. */
+#define GH_IDPD_STATE_ATTRIBUTES                                               \
+    "Path=/gatehouse/callback/%s; Secure; HttpOnly; SameSite=Lax"
+#define GH_IDPD_SESSION_ATTRIBUTES "Path=/; Secure; HttpOnly; SameSite=Lax"
+
+/* ---- HTTP out [idpd_fetch.c] */
+
+struct gh_idpd_call {
+    const char *method; /* NULL: GET, or POST where there is a body */
+    const char *url;
+    const char *unix_socket; /* a local peer instead of the network */
+    const char *body, *type;
+    const char *username, *password; /* HTTP Basic */
+    const char *bearer;
+};
+
+/* Bounded in time and size, no redirect followed, TLS verified. The answer's
+ * body goes to `out`, its status to *status. GH_EUNAVAILABLE, GH_ETOOBIG. */
+int gh_idpd_fetch(struct gh_idpd *d, const struct gh_idpd_call *call,
+                  struct gh_buffer *out, long *status, struct gh_error *e);
+
+/* ---- keepers [idpd_keeper.c] */
+
+int gh_idpd_keepers_start(struct gh_idpd *d, struct gh_error *e);
+void gh_idpd_keepers_stop(struct gh_idpd *d);
+
+enum gh_idpd_refreshed {
+    GH_IDPD_FETCHED,  /* just now */
+    GH_IDPD_RECENT,   /* a fetch was begun less than 10 s ago: not again */
+    GH_IDPD_ASKED,    /* it will be */
+    GH_IDPD_FAILED,   /* the provider or control did not answer well */
+    GH_IDPD_NO_KEEPER /* no such provider */
+};
+
+/* Asks for fresh keys; single flight. `wait`: until they are in the catalog. */
+enum gh_idpd_refreshed gh_idpd_keeper_refresh(struct gh_idpd *d,
+                                              struct gh_slice name, bool wait);
+/* How the provider takes client authentication (enum gh_oidc_auth). */
+uint32_t gh_idpd_keeper_methods(struct gh_idpd *d, struct gh_slice name);
+/* Room for one more login at this provider, or NULL. Leave after it. */
+struct gh_idpd_keeper *gh_idpd_keeper_enter(struct gh_idpd *d,
+                                            struct gh_slice name);
+void gh_idpd_keeper_leave(struct gh_idpd *d, struct gh_idpd_keeper *k);
+/* The state of all as a JSON array. */
+void gh_idpd_keepers_json(struct gh_idpd *d, struct gh_buffer *out);
+
+/* ---- Redis [idpd_redis.c] */
+
+int gh_idpd_redis_create(const char *address, struct gh_idpd_redis **out,
+                         struct gh_error *e);
+void gh_idpd_redis_destroy(struct gh_idpd_redis *r);
+
+/* Remembers a state for `ms`. 1 it is new, 0 it was used, -1. */
+int gh_idpd_redis_once(struct gh_idpd_redis *r, const char *digest,
+                       uint64_t ms, struct gh_error *e);
+int gh_idpd_redis_store(struct gh_idpd_redis *r, const char *d,
+                        struct gh_slice sealed, uint64_t ms,
+                        struct gh_error *e);
+/* 1 found (copied into `out`), 0 none, -1. */
+int gh_idpd_redis_load(struct gh_idpd_redis *r, const char *d,
+                       struct gh_buffer *out, struct gh_error *e);
+/* Deletes it and tells every gate. */
+int gh_idpd_redis_revoke(struct gh_idpd_redis *r, const char *d,
+                         struct gh_error *e);
+bool gh_idpd_redis_answers(struct gh_idpd_redis *r);
+
+/* ---- client secrets [idpd_secret.c] */
+
+#define GH_IDPD_SECRET 4096 /* bytes of one, NUL included */
+
+int gh_idpd_secret_write(struct gh_idpd *d, struct gh_slice name,
+                         struct gh_slice secret, struct gh_error *e);
+/* 1 and the text, 0 none, -1. The caller wipes it. */
+int gh_idpd_secret_read(struct gh_idpd *d, struct gh_slice name,
+                        char out[GH_IDPD_SECRET], struct gh_error *e);
+int gh_idpd_secret_remove(struct gh_idpd *d, struct gh_slice name,
+                          struct gh_error *e); /* 1 removed, 0 none, -1 */
+
+#endif
