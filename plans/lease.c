@@ -120,7 +120,7 @@ gh_pulse_apply(struct gh_limiter *l, uint64_t asked_ms,
     uint64_t hosts;
     bool changed;
 
-    if (!integers(r, 4))
+    if (!integers(r, 4) || r->elements != 4)
         return -1;
     changed = store_says(l, asked_ms, number(r, 0), number(r, 1), number(r, 3));
     hosts = number(r, 2);
@@ -271,7 +271,10 @@ write_limit(const struct gh_limiter *l, const struct call *call,
     arg_u64(b, rule >> 8);
     arg_u64(b, want);
     arg_u64(b, want > 0 ? need : 0);
-    arg_u64(b, c->window);
+    if (lease->at[i].open)
+        arg_u64(b, c->window);
+    else
+        arg_str(b, "-1"); /* "ever" starts at 0: none is not 0 */
     arg_u64(b, lease->at[i].cell);
     arg_u64(b, lease->at[i].seq);
     write_totals(b, c);
@@ -487,7 +490,10 @@ gh_sweep_claim(struct gh_limiter *l, uint64_t mono_ms)
     return gh_table_claim(&l->table->sweep_at, mono_ms, GH_SWEEP_MS);
 }
 
-/* Somebody else may lack what lies here unused. */
+/*
+ * Somebody else may lack what lies here unused: it was asked for; or nobody
+ * called for a while and it is a good part of what is free or of the limit.
+ */
 static bool
 scarce(const struct gh_limiter *l, const struct gh_scope *s,
        const struct gh_cell *c, uint64_t mono_ms)
@@ -498,8 +504,9 @@ scarce(const struct gh_limiter *l, const struct gh_scope *s,
         return false;
     if (s->recall)
         return true;
-    return hosts > 1 && c->free < 2 * hosts * left &&
-           mono_ms / 1000 > s->used_s + IDLE_S;
+    return hosts > 1 && mono_ms / 1000 > s->used_s + IDLE_S &&
+           c->end - mono_ms > IDLE_S * 1000 &&
+           (c->free < 2 * hosts * left || left * 100 >= c->rule >> 8);
 }
 
 /* Under the lock: takes what is left and counts it as given back. */

@@ -9,8 +9,8 @@
  * slash at the end is a segment of its own ("/a/" is not "/a"). All matching
  * rules add up, in order, until one that says `last`. A hit on a metric counts
  * for each of its ancestors too. "hits" (index 0) counts 1 for every call,
- * unless a matching rule names metric 0: then its cost counts in place of
- * that 1.
+ * unless rules for it or for a metric beneath it match: then their costs stand
+ * in place of that 1.
  */
 #ifndef GH_MATCH_H
 #define GH_MATCH_H
