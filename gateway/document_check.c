@@ -130,9 +130,8 @@ check_enum(struct checking *c, const struct gh_field *f,
     near = gh_fault_nearest(n->text, f->values, count);
     if (near != NULL)
         snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
-    else
-        snprintf(hint, sizeof(hint), "one of: %s", all);
-    fault(c, w, n, hint, "\"%.60s\" is not one of: %s",
+    fault(c, w, n, near != NULL ? hint : NULL,
+          "\"%.60s\" is not one of: %s",
           (const char *)n->text.data, all);
     return NULL;
 }

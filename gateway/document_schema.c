@@ -223,7 +223,7 @@ static const struct gh_field api_fields[] = {
      .standard = "[\"*\"]",
      .help = "host names without port; `*` is any that no other API names"},
     {.name = "path", .type = GH_T_TEXT, .format = GH_F_PREFIX, .min = 1,
-     .max = 400, .standard = "/",
+     .max = 200, .standard = "/",
      .help = "path prefix on whole segments; the longest wins"},
     BOOL("strip_prefix", "the backend sees the path below the prefix"),
     REF("service", GH_KIND_SERVICE, GH_REQUIRED, "who answers"),
