@@ -15,7 +15,8 @@ static const struct {
     {"MISCONF", GH_REACT_DOWN},        {"NOREPLICAS", GH_REACT_DOWN},
     {"CLUSTERDOWN", GH_REACT_DOWN},    {"NOAUTH", GH_REACT_CONFIG},
     {"NOPERM", GH_REACT_CONFIG},       {"WRONGPASS", GH_REACT_CONFIG},
-    {"WRONGTYPE", GH_REACT_BAD},       {"CROSSSLOT", GH_REACT_CONFIG},
+    {"WRONGTYPE", GH_REACT_BAD},       {"unauthenticated", GH_REACT_CONFIG},
+    {"CROSSSLOT", GH_REACT_CONFIG},
 };
 
 static enum gh_reaction
@@ -44,8 +45,9 @@ first_word(struct gh_slice s)
 /*
  * Redis before 7 wraps what a script's command answered: "ERR Error running
  * script (call to f_...): @user_script:12: @user_script: 12: -OOM command not
- * allowed ...". So after ERR the known words are looked for behind ": -" or ":
- * ".
+ * allowed ..."; and one that wants a password says to a command of more than
+ * ten words "ERR Protocol error: unauthenticated multibulk length". So after
+ * ERR the known words are looked for behind each ": ".
  */
 static enum gh_reaction
 wrapped(struct gh_slice s)
