@@ -293,7 +293,7 @@ def test_a_full_zone(stack):
 def test_a_full_catalog(stack):
     """No room for an edit: it is refused whole, all else goes on, and after
     something was removed edits work again."""
-    gate = stack(workers=1, control=["--catalog-size", "1m"])
+    gate = stack(workers=1, control=["--map-size", "1m"])
     scene = gate.scene(limits=[{"period": "day", "value": 10**6}])
     apps = [{"name": "fill-%d" % i, "account": scene.name,
              "plan": scene.name, "description": "x" * 200}

@@ -22,7 +22,6 @@ import subprocess
 import tempfile
 
 import redis
-import yaml
 
 from . import raw
 from .backend import Backend
@@ -128,7 +127,9 @@ class Gate:
         self.port, self.tls_port = free_port(), free_port()
         self.address = ("127.0.0.1", self.port)
         self.tls_address = ("127.0.0.1", self.tls_port)
-        self.status_sock = str(self.dir / "gate.sock")
+        first = not stack.gates         # the one that control asks
+        self.status_sock = str((stack.dir / "sock" if first else self.dir)
+                               / "gate.sock")
         self.conf = self.dir / "nginx.conf"
         self.error_log = stack.log / (self.name + "-error.log")
         self.access_log = stack.log / (self.name + "-access.log")
@@ -354,7 +355,8 @@ class Stack:
         env.pop("LD_PRELOAD", None)
         self.control = Process(
             [BUILD / "gatehouse-control", "--dir", self.dir,
-             *self.control_options], self.log / "control.log", env=env,
+             "--redis", "unix:" + self.redis.sock, "--group", GATE_GID,
+             "--idp-user", IDP_UID, *self.control_options], self.log / "control.log", env=env,
             uid=CONTROL_UID, gid=GROUP, groups=(GROUP, GATE_GID))
         self.processes.append(self.control)
 
@@ -448,10 +450,8 @@ class Stack:
         return reply.json() if reply.body else None
 
     def apply(self, document):
-        """The whole document, a dict or YAML text; Refused when it is not
-        taken."""
-        if isinstance(document, dict):
-            document = yaml.safe_dump(document, sort_keys=False)
+        """The whole document, a dict or YAML text (JSON is YAML too); Refused
+        when it is not taken."""
         return self.must("PUT", "/v1/document", document,
                          {"Content-Type": "application/yaml"})
 

@@ -401,22 +401,33 @@ test_small_records_and_credentials(void **state)
     const struct gh_endpoint ends[] = {{S("10.0.0.1:80"), true},
                                        {S("unix:/x"), false}};
     const struct gh_public_key keys[] = {{S("k1"), GH_ALG_RS256, S("{}")}};
-    struct gh_account account = {.name = S("acme"), .state = GH_SUSPENDED,
+    struct gh_account account = {.name = S("acme"),
+                                 .state = GH_SUSPENDED,
                                  .plan = S("big")},
                       account2;
-    struct gh_app app = {.name = S("mobile"), .account = S("acme"),
-                         .plan = S("basic"), .state = GH_PENDING},
+    struct gh_app app = {.name = S("mobile"),
+                         .account = S("acme"),
+                         .plan = S("basic"),
+                         .state = GH_PENDING},
                   app2;
-    struct gh_service svc = {.name = S("svc"), .state = S("up"),
-                             .endpoints = ends, .n = 2},
+    struct gh_service svc = {.name = S("svc"),
+                             .state = S("up"),
+                             .endpoints = ends,
+                             .n = 2},
                       svc2;
-    struct gh_idp idp = {.name = S("lemon"), .issuer = S("https://i/"),
-                         .algs = GH_ALG_RS256, .keys = keys, .nkeys = 1,
-                         .client_id = S("gate"), .require_iss = true,
+    struct gh_idp idp = {.name = S("lemon"),
+                         .issuer = S("https://i/"),
+                         .algs = GH_ALG_RS256,
+                         .keys = keys,
+                         .nkeys = 1,
+                         .client_id = S("gate"),
+                         .require_iss = true,
                          .session_max_ms = 5},
                   idp2;
-    struct gh_credential cred = {.kind = GH_CRED_KEY, .id = S("k-1"),
-                                 .app = S("mobile"), .expires_ms = 9,
+    struct gh_credential cred = {.kind = GH_CRED_KEY,
+                                 .id = S("k-1"),
+                                 .app = S("mobile"),
+                                 .expires_ms = 9,
                                  .revoked = true},
                          cred2;
     unsigned char digest[GH_DIGEST_SIZE], other[GH_DIGEST_SIZE];
@@ -444,8 +455,8 @@ test_small_records_and_credentials(void **state)
     assert_true(gh_slice_eq_str(account2.plan, "big"));
     assert_int_equal(gh_catalog_app(f->r, S("mobile"), &app2, &f->e), 1);
     assert_int_equal(app2.state, GH_PENDING);
-    assert_int_equal(
-        gh_catalog_service(f->r, S("svc"), &f->a, &svc2, &f->e), 1);
+    assert_int_equal(gh_catalog_service(f->r, S("svc"), &f->a, &svc2, &f->e),
+                     1);
     assert_int_equal(svc2.n, 2);
     assert_false(svc2.endpoints[1].healthy);
     assert_int_equal(gh_catalog_idp(f->r, S("lemon"), &f->a, &idp2, &f->e), 1);
@@ -584,13 +595,12 @@ test_damaged_records(void **state)
     v.limits = (struct gh_limits){limits, 1};
     gh_record_write_api(&b, &v, 7);
     for (i = 0; i < b.len; i++)
-        assert_int_equal(
-            gh_record_read_api(gh_slice(b.data, i), &f->a, &got), -1);
+        assert_int_equal(gh_record_read_api(gh_slice(b.data, i), &f->a, &got),
+                         -1);
     for (i = 0; i < b.len; i++) {
         b.data[i] ^= 0xff;
         if (gh_record_read_api(gh_buffer_slice(&b), &f->a, &got) == 0) {
-            assert_true(got.nrules == 0 ||
-                        got.rules[0].metric < got.nmetrics);
+            assert_true(got.nrules == 0 || got.rules[0].metric < got.nmetrics);
             assert_true(got.limits.at[0].period < GH_PERIODS);
         }
         b.data[i] ^= 0xff;
