@@ -79,6 +79,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/l
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $($*_FLAGS) -o $@ $< $($*_C) $(BUILD)/libidp.a \
 	    $(BUILD)/libplans.a $(BUILD)/libbase.a $(TEST_LIBS) $($*_LIBS)
 
+test_document_C = $(wildcard gateway/document*.c)
+test_document_LIBS = -lyaml
+fuzz_document_C = $(test_document_C)
+fuzz_document_LIBS = -lyaml
 .PHONY: unit units
 units: $(UNIT)
 unit: $(UNIT)
