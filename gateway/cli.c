@@ -48,8 +48,7 @@ gh_cli_read(const char *path, struct gh_buffer *out)
     if (fd < 0)
         return gh_cli_fail(GH_CLI_INVALID, NULL, "%s: %s", path,
                            strerror(errno));
-    while ((n = read(fd, chunk, sizeof(chunk))) > 0 &&
-           out->len <= FILE_MAX)
+    while ((n = read(fd, chunk, sizeof(chunk))) > 0 && out->len <= FILE_MAX)
         gh_buffer_append(out, gh_slice(chunk, (size_t)n));
     if (n < 0)
         n = -errno;
@@ -162,8 +161,7 @@ take_option(struct gh_cli *cli, const char *arg, int *i, int argc, char **argv)
             gh_cli_print_commands(NULL);
         return -1;
     }
-    o = cli->command != NULL ? match(cli->command->options, arg, &index)
-                             : NULL;
+    o = cli->command != NULL ? match(cli->command->options, arg, &index) : NULL;
     if (o != NULL) {
         if (o->value != NULL)
             value = value_of(arg, i, argc, argv);
@@ -193,7 +191,7 @@ unknown_command(const char *group, const char *word)
 
     for (size_t i = 0; i < gh_commands_count && near == NULL; i++) {
         const struct gh_command *c = &gh_commands[i];
-        const char *w = group != NULL ? c->verb
+        const char *w = group != NULL      ? c->verb
                         : c->group != NULL ? c->group
                                            : c->verb;
 
@@ -232,9 +230,9 @@ check_args(const struct gh_cli *cli)
 
     if (cli->nargs >= c->min && cli->nargs <= c->max)
         return 0;
-    gh_cli_fail(GH_CLI_INVALID, NULL, "%s", cli->nargs < c->min
-                                                ? "an argument is missing"
-                                                : "too many arguments");
+    gh_cli_fail(GH_CLI_INVALID, NULL, "%s",
+                cli->nargs < c->min ? "an argument is missing"
+                                    : "too many arguments");
     fprintf(stderr, "  usage: gatehouse %s%s%s %s\n",
             c->group != NULL ? c->group : "", c->group != NULL ? " " : "",
             c->verb, c->args);

@@ -23,9 +23,9 @@ enum gh_cli_exit {
 };
 
 struct gh_cli_option {
-    const char *name;  /* without dashes; NULL ends a list */
+    const char *name;   /* without dashes; NULL ends a list */
     const char *letter; /* "f" for -f, or NULL */
-    const char *value; /* name of its value, or NULL for a flag */
+    const char *value;  /* name of its value, or NULL for a flag */
     const char *help;
 };
 
@@ -34,8 +34,8 @@ struct gh_cli;
 struct gh_command {
     const char *group; /* "service", or NULL */
     const char *verb;
-    const char *args;  /* as in the synopsis, or "" */
-    unsigned min, max; /* how many */
+    const char *args;                    /* as in the synopsis, or "" */
+    unsigned min, max;                   /* how many */
     const struct gh_cli_option *options; /* or NULL */
     int (*run)(struct gh_cli *cli);
     const char *summary;  /* one line */
@@ -90,11 +90,9 @@ void gh_cli_answer_finish(struct gh_cli_answer *a);
 int gh_cli_ask(struct gh_cli *cli, const char *method, const char *path,
                const char *type, struct gh_slice body, const char *file,
                struct gh_cli_answer *out);
-int gh_cli_get(struct gh_cli *cli, const char *path,
-               struct gh_cli_answer *out);
+int gh_cli_get(struct gh_cli *cli, const char *path, struct gh_cli_answer *out);
 /* Appends "name=value", encoded, after "?" or "&". */
-void gh_cli_query(struct gh_buffer *path, const char *name,
-                  const char *value);
+void gh_cli_query(struct gh_buffer *path, const char *name, const char *value);
 /* Whether control answers; silent. */
 bool gh_cli_reachable(struct gh_cli *cli);
 

@@ -13,10 +13,9 @@ send_document(struct gh_cli *cli, const char *method, const char *path,
     int rc = gh_cli_read(file, &body);
 
     if (rc == 0)
-        rc = gh_cli_ask(cli, method, path, "application/yaml",
-                        gh_buffer_slice(&body),
-                        strcmp(file, "-") == 0 ? "(standard input)" : file,
-                        out);
+        rc = gh_cli_ask(
+            cli, method, path, "application/yaml", gh_buffer_slice(&body),
+            strcmp(file, "-") == 0 ? "(standard input)" : file, out);
     gh_buffer_finish(&body);
     return rc;
 }
@@ -41,10 +40,12 @@ print_changes(const json_t *changes, bool fields)
 
     json_array_foreach(changes, i, one)
     {
-        const char *change =
-            json_string_value(json_object_get(one, "change"));
+        const char *change = json_string_value(json_object_get(one, "change"));
 
-        printf("%c %s %s\n", *change == 'a' ? '+' : *change == 'r' ? '-' : '~',
+        printf("%c %s %s\n",
+               *change == 'a'   ? '+'
+               : *change == 'r' ? '-'
+                                : '~',
                json_string_value(json_object_get(one, "kind")),
                json_string_value(json_object_get(one, "name")));
         if (!fields)
@@ -135,9 +136,9 @@ gh_cli_check(struct gh_cli *cli)
     if (cli->json)
         gh_cli_print_json(a.json);
     else
-        printf("valid; applying it would make %lld changes\n",
-               (long long)json_integer_value(
-                   json_object_get(a.json, "changes")));
+        printf(
+            "valid; applying it would make %lld changes\n",
+            (long long)json_integer_value(json_object_get(a.json, "changes")));
     gh_cli_answer_finish(&a);
     return GH_CLI_OK;
 }
@@ -146,9 +147,8 @@ int
 gh_cli_export(struct gh_cli *cli)
 {
     struct gh_cli_answer a;
-    int rc = gh_cli_get(cli, cli->json ? "/v1/document?format=json"
-                                       : "/v1/document",
-                        &a);
+    int rc = gh_cli_get(
+        cli, cli->json ? "/v1/document?format=json" : "/v1/document", &a);
 
     if (rc != 0)
         return rc;

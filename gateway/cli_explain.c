@@ -31,8 +31,9 @@ static const struct {
     {"ip_denied", "the caller's address is not allowed", NULL},
     {"referrer_denied", "the referrer is not allowed", NULL},
     {"certificate_denied", "the client certificate is not allowed", NULL},
-    {"not_in_plan", "the plan does not have this API, method or path, or a "
-                    "limit of 0 refuses it",
+    {"not_in_plan",
+     "the plan does not have this API, method or path, or a "
+     "limit of 0 refuses it",
      "add it to the plan's apis, or move the application to another plan"},
     {"not_authorized", "the caller has none of the roles that the API asks for",
      "give the user a role at the identity provider, or change the API's "

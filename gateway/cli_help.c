@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char exits[] =
-    "    0  done\n"
-    "    1  failed\n"
-    "    2  differs (diff)\n"
-    "    3  invalid input\n"
-    "    4  gatehouse-control is not reached\n";
+static const char exits[] = "    0  done\n"
+                            "    1  failed\n"
+                            "    2  differs (diff)\n"
+                            "    3  invalid input\n"
+                            "    4  gatehouse-control is not reached\n";
 
 static void
 print_indented(FILE *f, const char *text, const char *indent)

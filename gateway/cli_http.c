@@ -169,7 +169,8 @@ gh_cli_query(struct gh_buffer *path, const char *name, const char *value)
 
     gh_buffer_printf(path, "%s%s=", first ? "?" : "&", name);
     for (; *value != '\0'; value++)
-        if (strchr("-_.:", *value) != NULL || (*value >= '0' && *value <= '9') ||
+        if (strchr("-_.:", *value) != NULL ||
+            (*value >= '0' && *value <= '9') ||
             ((*value | 0x20) >= 'a' && (*value | 0x20) <= 'z'))
             gh_buffer_append(path, gh_slice(value, 1));
         else

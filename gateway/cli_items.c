@@ -7,21 +7,29 @@
 #include <ctype.h>
 
 static const struct gh_cli_column service_columns[] = {
-    {"NAME", "name"}, {"STATE", "run.state"}, {"URL", "url"},
-    {"ENDPOINTS", "run.endpoints"}, {"RESTARTS", "run.restarts"}};
+    {"NAME", "name"},
+    {"STATE", "run.state"},
+    {"URL", "url"},
+    {"ENDPOINTS", "run.endpoints"},
+    {"RESTARTS", "run.restarts"}};
 static const struct gh_cli_column api_columns[] = {
-    {"NAME", "name"}, {"HOSTS", "hosts"}, {"PATH", "path"},
-    {"SERVICE", "service"}, {"CREDENTIALS", "credentials"}};
+    {"NAME", "name"},
+    {"HOSTS", "hosts"},
+    {"PATH", "path"},
+    {"SERVICE", "service"},
+    {"CREDENTIALS", "credentials"}};
 static const struct gh_cli_column plan_columns[] = {
     {"NAME", "name"}, {"APIS", "apis"}, {"DESCRIPTION", "description"}};
 static const struct gh_cli_column account_columns[] = {
     {"NAME", "name"}, {"PLAN", "plan"}, {"STATE", "state"}};
-static const struct gh_cli_column app_columns[] = {
-    {"NAME", "name"}, {"ACCOUNT", "account"}, {"PLAN", "plan"},
-    {"STATE", "state"}};
-static const struct gh_cli_column idp_columns[] = {
-    {"NAME", "name"}, {"ISSUER", "issuer"}, {"ALGS", "algs"},
-    {"CLIENT", "client_id"}};
+static const struct gh_cli_column app_columns[] = {{"NAME", "name"},
+                                                   {"ACCOUNT", "account"},
+                                                   {"PLAN", "plan"},
+                                                   {"STATE", "state"}};
+static const struct gh_cli_column idp_columns[] = {{"NAME", "name"},
+                                                   {"ISSUER", "issuer"},
+                                                   {"ALGS", "algs"},
+                                                   {"CLIENT", "client_id"}};
 
 static const struct {
     const char *kind;
@@ -77,8 +85,7 @@ gh_cli_list(struct gh_cli *cli)
             if (strcmp(tables[i].kind, kind) == 0) {
                 add_defaults(kind, items);
                 snprintf(none, sizeof(none), "no %ss", kind);
-                gh_cli_print_table(items, tables[i].columns, tables[i].n,
-                                   none);
+                gh_cli_print_table(items, tables[i].columns, tables[i].n, none);
             }
     gh_cli_answer_finish(&a);
     return GH_CLI_OK;
@@ -96,9 +103,9 @@ item_path(const struct gh_cli *cli, const char *name, char *out, size_t size)
                                "letter or digit",
                                "\"%s\" is no name", name);
     snprintf(out, size, "/v1/%ss/%s", kind, name);
-    return *name != '\0' ? 0
-                         : gh_cli_fail(GH_CLI_INVALID, NULL,
-                                       "the name is empty");
+    return *name != '\0'
+               ? 0
+               : gh_cli_fail(GH_CLI_INVALID, NULL, "the name is empty");
 }
 
 int
@@ -267,8 +274,8 @@ gh_cli_remove(struct gh_cli *cli)
     for (unsigned i = 0; i < cli->nargs; i++) {
         one = item_path(cli, cli->args[i], path, sizeof(path));
         if (one == 0)
-            one = gh_cli_ask(cli, "DELETE", path, NULL, gh_slice(NULL, 0),
-                             NULL, &a);
+            one = gh_cli_ask(cli, "DELETE", path, NULL, gh_slice(NULL, 0), NULL,
+                             &a);
         if (one == 0) {
             if (cli->json)
                 gh_cli_print_json(a.json);

@@ -10,8 +10,7 @@ static int
 keys_path(struct gh_cli *cli, const char *tail, char *out, size_t size)
 {
     for (unsigned i = 0; i < cli->nargs; i++)
-        for (const char *p = cli->args[i]; *p != '\0' || p == cli->args[i];
-             p++)
+        for (const char *p = cli->args[i]; *p != '\0' || p == cli->args[i]; p++)
             if (!isalnum((unsigned char)*p) && *p != '-' && *p != '_')
                 return gh_cli_fail(GH_CLI_INVALID, "gatehouse app list",
                                    "\"%s\" is no name", cli->args[i]);
@@ -42,8 +41,7 @@ print_key(struct gh_cli *cli, const json_t *v)
         printf("%s\n", key);
     else {
         printf("%s\n", key);
-        fprintf(stderr,
-                "This is shown once. It is key %s of application %s",
+        fprintf(stderr, "This is shown once. It is key %s of application %s",
                 json_string_value(json_object_get(v, "id")), cli->args[0]);
         fprintf(stderr, ", expires: %s\n",
                 gh_cli_text(v, "expires", text, sizeof(text)));
@@ -109,8 +107,8 @@ int
 gh_cli_key_list(struct gh_cli *cli)
 {
     static const struct gh_cli_column columns[] = {
-        {"ID", "id"},           {"KEY", "prefix"},   {"STATE", "state"},
-        {"KIND", "kind"},       {"LABEL", "label"},  {"CREATED", "created"},
+        {"ID", "id"},          {"KEY", "prefix"},  {"STATE", "state"},
+        {"KIND", "kind"},      {"LABEL", "label"}, {"CREATED", "created"},
         {"EXPIRES", "expires"}};
     struct gh_cli_answer a;
     char path[300];
@@ -137,8 +135,7 @@ gh_cli_key_revoke(struct gh_cli *cli)
     int rc = keys_path(cli, "", path, sizeof(path));
 
     if (rc == 0)
-        rc = gh_cli_ask(cli, "DELETE", path, NULL, gh_slice(NULL, 0), NULL,
-                        &a);
+        rc = gh_cli_ask(cli, "DELETE", path, NULL, gh_slice(NULL, 0), NULL, &a);
     if (rc != 0)
         return rc;
     if (cli->json)

@@ -155,8 +155,7 @@ gh_cli_print_table(const json_t *rows, const struct gh_cli_column *cols,
     json_array_foreach(rows, i, row)
     {
         for (size_t c = 0; c < n; c++) {
-            size_t w =
-                width_of(gh_cli_text(row, cols[c].path, cell[c], CELL));
+            size_t w = width_of(gh_cli_text(row, cols[c].path, cell[c], CELL));
 
             if (w > widths[c])
                 widths[c] = w < 48 ? w : 48;

@@ -112,8 +112,8 @@ gh_cli_service_explain(struct gh_cli *cli)
 static void
 utc_text(json_t *row)
 {
-    time_t s = (time_t)(json_integer_value(json_object_get(row, "last_ms")) /
-                        1000);
+    time_t s =
+        (time_t)(json_integer_value(json_object_get(row, "last_ms")) / 1000);
     char text[32];
     struct tm tm;
 
@@ -166,8 +166,7 @@ print_logs(struct gh_cli *cli, const json_t *v)
 }
 
 static int
-logs(struct gh_cli *cli, const char *name, const char *value,
-     json_int_t *next)
+logs(struct gh_cli *cli, const char *name, const char *value, json_int_t *next)
 {
     struct gh_buffer path = GH_BUFFER_INIT;
     struct gh_cli_answer a;

@@ -73,8 +73,9 @@ run_daemon(struct gh_cli *cli, const char *program)
     return gh_cli_fail(WIFEXITED(status) && WEXITSTATUS(status) == 3
                            ? GH_CLI_INVALID
                            : GH_CLI_FAILED,
-                       "look at log/gatehoused.log", "gatehoused did not "
-                                                     "start");
+                       "look at log/gatehoused.log",
+                       "gatehoused did not "
+                       "start");
 }
 
 static void
@@ -162,9 +163,8 @@ gh_cli_down(struct gh_cli *cli)
         return GH_CLI_OK;
     }
     p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (p.fd < 0 ||
-        syscall(SYS_pidfd_send_signal, p.fd, keep ? SIGUSR1 : SIGTERM, NULL,
-                0) != 0)
+    if (p.fd < 0 || syscall(SYS_pidfd_send_signal, p.fd,
+                            keep ? SIGUSR1 : SIGTERM, NULL, 0) != 0)
         return gh_cli_fail(GH_CLI_FAILED, "as root (sudo)", "gatehoused: %s",
                            strerror(errno));
     do
@@ -251,8 +251,8 @@ gh_cli_doctor(struct gh_cli *cli)
                 printf("                try: %s\n",
                        gh_cli_text(one, "advice", text, sizeof(text)));
         }
-    rc = json_is_true(json_object_get(a.json, "ok")) ? GH_CLI_OK
-                                                     : GH_CLI_FAILED;
+    rc =
+        json_is_true(json_object_get(a.json, "ok")) ? GH_CLI_OK : GH_CLI_FAILED;
     gh_cli_answer_finish(&a);
     return rc;
 }

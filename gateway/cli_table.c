@@ -45,19 +45,36 @@ static const struct gh_cli_option help_options[] = {
     {"markdown", NULL, NULL, "all commands as one page"}, END};
 
 #define KIND(kind, a_kind, example)                                            \
-    {kind, "list", "", 0, 0, NULL, gh_cli_list, "List all " kind "s.", NULL,   \
-     "gatehouse " kind " list\ngatehouse " kind " list -o json", false},       \
-        {kind, "show", "NAME", 1, 1, NULL, gh_cli_show,                        \
-         "Show " a_kind ".", NULL, "gatehouse " kind " show NAME", false},     \
-        {kind, "set", "NAME [FILE] [FIELD=VALUE]...", 2, GH_CLI_ARGS, NULL,    \
-         gh_cli_set, "Add or change " a_kind ".",                              \
-         "With FILE (or - for standard input), the YAML or JSON in it becomes "\
+    {kind,        "list",                                                      \
+     "",          0,                                                           \
+     0,           NULL,                                                        \
+     gh_cli_list, "List all " kind "s.",                                       \
+     NULL,        "gatehouse " kind " list\ngatehouse " kind " list -o json",  \
+     false},                                                                   \
+        {kind,        "show",                                                  \
+         "NAME",      1,                                                       \
+         1,           NULL,                                                    \
+         gh_cli_show, "Show " a_kind ".",                                      \
+         NULL,        "gatehouse " kind " show NAME",                          \
+         false},                                                               \
+        {kind,                                                                 \
+         "set",                                                                \
+         "NAME [FILE] [FIELD=VALUE]...",                                       \
+         2,                                                                    \
+         GH_CLI_ARGS,                                                          \
+         NULL,                                                                 \
+         gh_cli_set,                                                           \
+         "Add or change " a_kind ".",                                          \
+         "With FILE (or - for standard input), the YAML or JSON in it "        \
+         "becomes "                                                            \
          "the " kind ". Each\nFIELD=VALUE changes one field of it, or of the " \
-         "one that is there: FIELD may descend\n(`session.idle=1h`), VALUE is "\
+         "one that is there: FIELD may descend\n(`session.idle=1h`), VALUE "   \
+         "is "                                                                 \
          "JSON where it parses as such, else text, and an empty\nVALUE takes " \
          "the field away. A change made by somebody else meanwhile is not "    \
          "overwritten.",                                                       \
-         example, false},                                                      \
+         example,                                                              \
+         false},                                                               \
     {                                                                          \
         kind, "remove", "NAME...", 1, GH_CLI_ARGS, NULL, gh_cli_remove,        \
             "Remove " a_kind ".",                                              \
@@ -113,8 +130,8 @@ const struct gh_command gh_commands[] = {
      "stay. What the\nsubset of Compose leaves out is refused with the line "
      "and what to do instead.",
      "gatehouse service register compose.yaml", false},
-    {"service", "list", "", 0, 0, NULL, gh_cli_list, "List all services.",
-     NULL, "gatehouse service list", false},
+    {"service", "list", "", 0, 0, NULL, gh_cli_list, "List all services.", NULL,
+     "gatehouse service list", false},
     {"service", "show", "NAME", 1, 1, NULL, gh_cli_show,
      "Show a service, its health and its limits.", NULL,
      "gatehouse service show billing", false},
@@ -124,8 +141,8 @@ const struct gh_command gh_commands[] = {
      "gatehouse service set billing disabled=true",
      false},
     {"service", "logs", "NAME", 1, 1, logs_options, gh_cli_service_logs,
-     "Print what a service wrote.", NULL,
-     "gatehouse service logs billing -f", false},
+     "Print what a service wrote.", NULL, "gatehouse service logs billing -f",
+     false},
     {"service", "restart", "NAME", 1, 1, NULL, gh_cli_service_restart,
      "Stop a service with grace and start it anew.", NULL,
      "gatehouse service restart billing", false},
@@ -145,8 +162,7 @@ const struct gh_command gh_commands[] = {
     KIND("plan", "a plan",
          "gatehouse plan set basic basic.yaml\n"
          "gatehouse plan set basic bounded_for=1m"),
-    KIND("account", "an account",
-         "gatehouse account set acme state=suspended"),
+    KIND("account", "an account", "gatehouse account set acme state=suspended"),
     KIND("app", "an application",
          "gatehouse app set mobile account=acme plan=basic\n"
          "gatehouse app set mobile state=suspended"),
@@ -170,8 +186,7 @@ const struct gh_command gh_commands[] = {
 
     {NULL, "usage", "APP", 1, 1, usage_options, gh_cli_usage,
      "Show what an application used.", NULL,
-     "gatehouse usage mobile\ngatehouse usage mobile -p day --from 30d",
-     false},
+     "gatehouse usage mobile\ngatehouse usage mobile -p day --from 30d", false},
     {NULL, "explain", "DECISION", 1, 1, NULL, gh_cli_explain,
      "Tell why the gate answered a call as it did.",
      "DECISION is in every refusal (`decision`) and in the header "

@@ -5,12 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const figures[] = {"admitted", "over",   "degraded",
-                                      "quota",    "denied", "unavailable",
-                                      "client"};
-static const char *const titles[] = {"ADMITTED", "OVER",   "DEGRADED",
-                                     "QUOTA",    "DENIED", "UNAVAILABLE",
-                                     "CLIENT"};
+static const char *const figures[] = {
+    "admitted", "over", "degraded", "quota", "denied", "unavailable", "client"};
+static const char *const titles[] = {
+    "ADMITTED", "OVER", "DEGRADED", "QUOTA", "DENIED", "UNAVAILABLE", "CLIENT"};
 #define FIGURES 7
 
 /* Eight levels in one character. */
@@ -40,8 +38,7 @@ print_series(const json_t *s)
     char at[64];
     size_t i;
 
-    printf("%s\n  total:",
-           json_string_value(json_object_get(s, "metric")));
+    printf("%s\n  total:", json_string_value(json_object_get(s, "metric")));
     for (size_t f = 0; f < FIGURES; f++)
         printf(" %lld %s%s",
                (long long)number(json_object_get(s, "total"), figures[f]),

@@ -258,15 +258,14 @@ open_catalog(struct gh_control *c, struct gh_error *e)
     if (mkdir(path, 02750) != 0 && errno != EEXIST)
         rc = gh_error_sys(e, errno, "%s", path);
     else
-        rc = gh_catalog_open_writer(path, c->o.map_mb, c->group, &c->catalog,
-                                    e);
+        rc =
+            gh_catalog_open_writer(path, c->o.map_mb, c->group, &c->catalog, e);
     free((void *)path);
     return rc;
 }
 
 static int
-stop_on_signal(sd_event_source *s, const struct signalfd_siginfo *si,
-               void *ctx)
+stop_on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *ctx)
 {
     return sd_event_exit(sd_event_source_get_event(s), 0);
 }

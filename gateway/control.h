@@ -36,12 +36,12 @@ struct gh_house;
 /* ---- options [control.c] */
 
 struct gh_control_options {
-    const char *dir;        /* DIR of the installation */
-    const char *redis;      /* unix:/PATH, HOST:PORT, or "" for none */
-    const char *socket;     /* default DIR/sock/control.sock */
+    const char *dir;    /* DIR of the installation */
+    const char *redis;  /* unix:/PATH, HOST:PORT, or "" for none */
+    const char *socket; /* default DIR/sock/control.sock */
     const char *idp_socket, *gate_socket, *launcher_socket; /* the same */
-    const char *group;      /* who reads the catalog: name or number */
-    const char *idp_user;   /* name or number */
+    const char *group;    /* who reads the catalog: name or number */
+    const char *idp_user; /* name or number */
     uint64_t map_mb;
     bool allow_root;
     bool verbose;
@@ -63,7 +63,7 @@ struct gh_control {
     struct gh_house *house;        /* NULL: no launcher */
     struct gh_control_http *http;
     int group, audit_fd;
-    uid_t idp_uid;                 /* (uid_t)-1: none */
+    uid_t idp_uid; /* (uid_t)-1: none */
     uint64_t started_ms;
     uint64_t generation;
 };
@@ -119,8 +119,7 @@ const char *gh_request_header(const struct gh_request *r, const char *name);
 /* Each sets the answer and returns 0. json: taken over; NULL: out of memory. */
 int gh_request_answer(struct gh_request *r, unsigned status, json_t *json);
 int gh_request_fail(struct gh_request *r, unsigned status, const char *code,
-                    const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 int gh_request_error(struct gh_request *r, const struct gh_error *e);
 int gh_request_faults(struct gh_request *r, const struct gh_faults *f);
 int gh_request_not_found(struct gh_request *r, const char *kind,

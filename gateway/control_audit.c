@@ -41,9 +41,8 @@ gh_control_audit_open(struct gh_control *c, struct gh_error *e)
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
         return gh_error_sys(e, errno, "%s", path);
     snprintf(path, sizeof(path), "%s/log/audit.log", c->o.dir);
-    c->audit_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-                                 O_NOFOLLOW,
-                       0640);
+    c->audit_fd = open(
+        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     return c->audit_fd >= 0 ? 0 : gh_error_sys(e, errno, "%s", path);
 }
 
@@ -53,10 +52,10 @@ gh_control_audit(struct gh_control *c, const struct gh_request *r,
                  const json_t *detail)
 {
     char at[32], *text;
-    json_t *line = json_pack(
-        "{s:s, s:I, s:I, s:s}", "at",
-        gh_control_time_text(gh_control_now_ms(), at), "uid",
-        (json_int_t)r->uid, "pid", (json_int_t)r->pid, "action", action);
+    json_t *line = json_pack("{s:s, s:I, s:I, s:s}", "at",
+                             gh_control_time_text(gh_control_now_ms(), at),
+                             "uid", (json_int_t)r->uid, "pid",
+                             (json_int_t)r->pid, "action", action);
     size_t n;
 
     if (kind != NULL)

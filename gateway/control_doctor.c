@@ -74,16 +74,15 @@ redis_part(struct gh_control *c)
                           ? reply->str
                           : redis->errstr);
     else
-        o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "state", "up", "address",
-                      c->o.redis, "version",
-                      info_value(reply->str, "redis_version:", version,
-                                 sizeof(version)),
-                      "memory",
-                      info_value(reply->str, "used_memory_human:", used,
-                                 sizeof(used)),
-                      "policy",
-                      info_value(reply->str, "maxmemory_policy:", policy,
-                                 sizeof(policy)));
+        o = json_pack(
+            "{s:s, s:s, s:s, s:s, s:s}", "state", "up", "address", c->o.redis,
+            "version",
+            info_value(reply->str, "redis_version:", version, sizeof(version)),
+            "memory",
+            info_value(reply->str, "used_memory_human:", used, sizeof(used)),
+            "policy",
+            info_value(reply->str, "maxmemory_policy:", policy,
+                       sizeof(policy)));
     freeReplyObject(reply);
     redisFree(redis);
     return o;
@@ -94,9 +93,9 @@ catalog_part(struct gh_control *c)
 {
     char path[600];
     struct stat st;
-    json_t *o = json_pack("{s:s, s:I, s:I}", "state", "up", "generation",
-                          (json_int_t)c->generation, "map_mb",
-                          (json_int_t)c->o.map_mb);
+    json_t *o =
+        json_pack("{s:s, s:I, s:I}", "state", "up", "generation",
+                  (json_int_t)c->generation, "map_mb", (json_int_t)c->o.map_mb);
 
     snprintf(path, sizeof(path), "%s/catalog/data.mdb", c->o.dir);
     if (stat(path, &st) == 0)
@@ -136,14 +135,14 @@ status(struct gh_control *c)
 {
     char started[32];
 
-    return json_pack(
-        "{s:{s:s, s:s, s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
-        "state", "up", "started", gh_control_time_text(c->started_ms, started),
-        "pid", (json_int_t)getpid(), "uid", (json_int_t)geteuid(), "catalog",
-        catalog_part(c), "items", counts(c), "gate",
-        peer_part(c->o.gate_socket, "/status"), "idp",
-        peer_part(c->o.idp_socket, "/internal/status"), "redis",
-        redis_part(c), "house", house_part(c));
+    return json_pack("{s:{s:s, s:s, s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "control", "state", "up", "started",
+                     gh_control_time_text(c->started_ms, started), "pid",
+                     (json_int_t)getpid(), "uid", (json_int_t)geteuid(),
+                     "catalog", catalog_part(c), "items", counts(c), "gate",
+                     peer_part(c->o.gate_socket, "/status"), "idp",
+                     peer_part(c->o.idp_socket, "/internal/status"), "redis",
+                     redis_part(c), "house", house_part(c));
 }
 
 int
@@ -156,9 +155,9 @@ gh_control_status(struct gh_request *r)
 
 enum health { OK, WARN, FAIL };
 
-static void
-check(json_t *list, const char *name, enum health h, const char *advice,
-      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static void check(json_t *list, const char *name, enum health h,
+                  const char *advice, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 static void
 check(json_t *list, const char *name, enum health h, const char *advice,
@@ -188,8 +187,7 @@ text(const json_t *o, const char *key)
 }
 
 static void
-check_peer(json_t *list, const json_t *s, const char *part,
-           const char *advice)
+check_peer(json_t *list, const json_t *s, const char *part, const char *advice)
 {
     const json_t *o = json_object_get(s, part);
     bool up = strcmp(text(o, "state"), "up") == 0;
@@ -228,8 +226,7 @@ static void
 check_catalog(json_t *list, struct gh_control *c)
 {
     json_t *o = catalog_part(c);
-    uint64_t bytes =
-        (uint64_t)json_integer_value(json_object_get(o, "bytes"));
+    uint64_t bytes = (uint64_t)json_integer_value(json_object_get(o, "bytes"));
     uint64_t map = c->o.map_mb << 20;
     struct statvfs fs;
 
@@ -237,13 +234,15 @@ check_catalog(json_t *list, struct gh_control *c)
     check(list, "catalog", bytes > map / 10 * 8 ? WARN : OK,
           "start gatehouse-control with a larger --map-size",
           "generation %llu, %llu of %llu MiB used",
-          (unsigned long long)c->generation,
-          (unsigned long long)(bytes >> 20),
+          (unsigned long long)c->generation, (unsigned long long)(bytes >> 20),
           (unsigned long long)c->o.map_mb);
     if (statvfs(c->o.dir, &fs) == 0) {
         uint64_t free_mb = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
 
-        check(list, "disk", free_mb < 16 ? FAIL : free_mb < 256 ? WARN : OK,
+        check(list, "disk",
+              free_mb < 16    ? FAIL
+              : free_mb < 256 ? WARN
+                              : OK,
               "make room: edits are refused when the disk is full",
               "%llu MiB free at %s", (unsigned long long)free_mb, c->o.dir);
     }
@@ -257,8 +256,8 @@ check_house(json_t *list, const json_t *s)
     size_t i;
 
     check(list, "launcher", strcmp(launcher, "connected") == 0 ? OK : FAIL,
-          "start everything with `gatehouse up`; services that run go on",
-          "%s", launcher);
+          "start everything with `gatehouse up`; services that run go on", "%s",
+          launcher);
     json_array_foreach(json_object_get(o, "lacks"), i, lack)
     {
         check(list, "kernel", WARN,

@@ -104,9 +104,9 @@ compare(struct gh_request *r, bool tell)
 
         set_generation(r);
         gh_request_answer(r, 200,
-                          tell ? json_pack("{s:o}", "changes", diff)
-                               : json_pack("{s:b, s:I}", "ok", 1, "changes",
-                                           n));
+                          tell
+                              ? json_pack("{s:o}", "changes", diff)
+                              : json_pack("{s:b, s:I}", "ok", 1, "changes", n));
         if (!tell)
             json_decref(diff);
     }
@@ -135,11 +135,11 @@ summary(const json_t *changes)
 
     json_array_foreach(changes, i, one)
     {
-        json_array_append_new(
-            list, json_pack("{s:O, s:O, s:O}", "kind",
-                            json_object_get(one, "kind"), "name",
-                            json_object_get(one, "name"), "change",
-                            json_object_get(one, "change")));
+        json_array_append_new(list,
+                              json_pack("{s:O, s:O, s:O}", "kind",
+                                        json_object_get(one, "kind"), "name",
+                                        json_object_get(one, "name"), "change",
+                                        json_object_get(one, "change")));
     }
     return list;
 }

@@ -32,9 +32,8 @@ check_services(struct gh_control *c, const struct gh_items *want,
         if (item != gh_items_get(&c->items, GH_KIND_SERVICE, name) &&
             json_is_object(json_object_get(item, "compose")) &&
             gh_node_get(root, "compose") != NULL)
-            gh_control_services_check(c, name, item,
-                                      gh_node_get(root, "compose"), "compose",
-                                      f);
+            gh_control_services_check(
+                c, name, item, gh_node_get(root, "compose"), "compose", f);
     }
 }
 
@@ -75,10 +74,9 @@ gh_control_add_secret_changes(struct gh_control *c, const json_t *prints,
                               name, "change", "change", "fields");
             json_array_append_new(changes, found);
         }
-        json_array_append_new(
-            json_object_get(found, "fields"),
-            json_pack("{s:s, s:s}", "path", "client_secret", "to",
-                      "(another secret)"));
+        json_array_append_new(json_object_get(found, "fields"),
+                              json_pack("{s:s, s:s}", "path", "client_secret",
+                                        "to", "(another secret)"));
     }
 }
 
@@ -141,9 +139,9 @@ carry_out(struct gh_request *r, struct gh_items *want, json_t **changes)
 }
 
 int
-gh_control_edit(struct gh_request *r, struct gh_items *want,
-                const json_t *doc, const struct gh_node *root,
-                struct gh_faults *f, json_t **changes)
+gh_control_edit(struct gh_request *r, struct gh_items *want, const json_t *doc,
+                const struct gh_node *root, struct gh_faults *f,
+                json_t **changes)
 {
     int rc;
 

@@ -56,11 +56,11 @@ title(unsigned status)
         unsigned status;
         const char *title;
     } titles[] = {
-        {400, "Bad request"},       {403, "Not allowed"},
-        {404, "Not found"},         {405, "Method not allowed"},
-        {409, "Conflict"},          {412, "It has changed meanwhile"},
-        {413, "Too large"},         {422, "Invalid"},
-        {500, "Internal error"},    {503, "Unavailable"},
+        {400, "Bad request"},    {403, "Not allowed"},
+        {404, "Not found"},      {405, "Method not allowed"},
+        {409, "Conflict"},       {412, "It has changed meanwhile"},
+        {413, "Too large"},      {422, "Invalid"},
+        {500, "Internal error"}, {503, "Unavailable"},
         {507, "No room"},
     };
 
@@ -186,8 +186,8 @@ static enum MHD_Result
 send_answer(struct gh_request *r)
 {
     struct MHD_Response *response;
-    const char *type = r->status >= 400 ? "application/problem+json"
-                                        : "application/json";
+    const char *type =
+        r->status >= 400 ? "application/problem+json" : "application/json";
     char *body = NULL;
     size_t n = 0;
     enum MHD_Result rc;
@@ -201,10 +201,9 @@ send_answer(struct gh_request *r)
         n = r->text.len;
         r->text = GH_BUFFER_INIT;
     }
-    response = MHD_create_response_from_buffer(n, body != NULL ? body : "",
-                                               body != NULL
-                                                   ? MHD_RESPMEM_MUST_FREE
-                                                   : MHD_RESPMEM_PERSISTENT);
+    response = MHD_create_response_from_buffer(
+        n, body != NULL ? body : "",
+        body != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (response == NULL) {
         free(body);
         return MHD_NO;
@@ -271,8 +270,8 @@ new_request(struct gh_control *c, struct MHD_Connection *connection)
     socklen_t n = sizeof(peer);
     struct gh_request *r;
 
-    if (info == NULL || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED,
-                                   &peer, &n) != 0)
+    if (info == NULL ||
+        getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
         return NULL;
     r = calloc(1, sizeof(*r));
     if (r == NULL)
@@ -415,9 +414,9 @@ gh_control_http_start(struct gh_control *c, struct gh_error *e)
     }
     h->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, c,
-        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_CONNECTION_LIMIT, 256u, MHD_OPTION_CONNECTION_TIMEOUT,
-        30u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,
+        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, 256u, MHD_OPTION_CONNECTION_TIMEOUT, 30u,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
     if (h->daemon == NULL) {
         close(fd);

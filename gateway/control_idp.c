@@ -22,8 +22,7 @@
 #define SECRET_MAX 4096
 
 static int
-read_secret_file(const char *path, char out[SECRET_MAX + 1],
-                 struct gh_error *e)
+read_secret_file(const char *path, char out[SECRET_MAX + 1], struct gh_error *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
@@ -218,18 +217,24 @@ check_key(const json_t *key, json_t *list, struct gh_error *e)
 }
 
 static json_t *
-checked(const json_t *body, struct gh_error *e)
+checked(const json_t *body, json_t *issuer, struct gh_error *e)
 {
     static const char *const endpoints[] = {
         "authorization_endpoint", "token_endpoint", "userinfo_endpoint",
         "end_session_endpoint", "jwks_uri"};
     json_t *out = json_object(), *keys = json_array(), *key;
+    const json_t *theirs = json_object_get(body, "issuer");
     size_t i;
 
     json_object_set_new(out, "keys", keys);
+    json_object_set(out, "issuer", issuer);
     json_object_set_new(
         out, "require_iss",
         json_boolean(json_is_true(json_object_get(body, "require_iss"))));
+    if (theirs != NULL && !json_equal(theirs, issuer)) {
+        gh_error_set(e, GH_EEXIST, "the issuer is another one now");
+        goto bad;
+    }
     for (i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++)
         if (check_endpoint(body, endpoints[i], out, e) != 0)
             goto bad;
@@ -253,15 +258,16 @@ int
 gh_control_discovered(struct gh_request *r)
 {
     const char *name = r->param[0];
-    json_t *body, *found, *before;
+    json_t *body, *found, *before, *idp;
     struct gh_error e;
 
-    if (gh_items_get(&r->c->items, GH_KIND_IDP, name) == NULL)
+    idp = gh_items_get(&r->c->items, GH_KIND_IDP, name);
+    if (idp == NULL)
         return gh_request_not_found(r, "idp", name);
     body = gh_request_json(r, false);
     if (body == NULL)
         return 0;
-    found = checked(body, &e);
+    found = checked(body, json_object_get(idp, "issuer"), &e);
     json_decref(body);
     if (found == NULL)
         return gh_request_error(r, &e);

@@ -51,11 +51,11 @@ preconditions(struct gh_request *r, const json_t *item)
     if (item != NULL)
         set_etag(r, item);
     if (match != NULL)
-        fails = item == NULL || (strcmp(match, "*") != 0 &&
-                                 strstr(match, r->etag) == NULL);
+        fails = item == NULL ||
+                (strcmp(match, "*") != 0 && strstr(match, r->etag) == NULL);
     else if (none != NULL)
-        fails = item != NULL && (strcmp(none, "*") == 0 ||
-                                 strstr(none, r->etag) != NULL);
+        fails = item != NULL &&
+                (strcmp(none, "*") == 0 || strstr(none, r->etag) != NULL);
     if (!fails)
         return 0;
     gh_request_fail(r, 412, "changed",
@@ -295,13 +295,12 @@ gh_control_delete_item(struct gh_request *r)
         json_object_set_new(r->json, "status", json_integer(409));
         json_object_set_new(r->json, "code", json_string("in_use"));
     } else if (gh_control_edit(r, &want, NULL, NULL, f, &changes) == 0) {
-        gh_control_audit(r->c, r, "remove", gh_kind_name(k), r->param[1],
-                         NULL);
+        gh_control_audit(r->c, r, "remove", gh_kind_name(k), r->param[1], NULL);
         json_decref(changes);
         r->etag[0] = '\0';
         gh_request_answer(r, 200,
-                          json_pack("{s:s, s:s}", "removed",
-                                    gh_kind_name(k), "name", r->param[1]));
+                          json_pack("{s:s, s:s}", "removed", gh_kind_name(k),
+                                    "name", r->param[1]));
     }
     gh_faults_finish(f);
     free(f);

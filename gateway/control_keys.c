@@ -61,14 +61,14 @@ shown(const json_t *record)
         state = "expired";
     else if (begins > now)
         state = "not-yet";
-    return json_pack(
-        "{s:O, s:O, s:O, s:O, s:s, s:o, s:o, s:o}", "id",
-        json_object_get(record, "id"), "label",
-        json_object_get(record, "label"), "kind",
-        json_object_get(record, "kind"), "prefix",
-        json_object_get(record, "prefix"), "state", state, "created",
-        text_time(number(record, "created_ms")), "not_before",
-        text_time(begins), "expires", text_time(expires));
+    return json_pack("{s:O, s:O, s:O, s:O, s:s, s:o, s:o, s:o}", "id",
+                     json_object_get(record, "id"), "label",
+                     json_object_get(record, "label"), "kind",
+                     json_object_get(record, "kind"), "prefix",
+                     json_object_get(record, "prefix"), "state", state,
+                     "created", text_time(number(record, "created_ms")),
+                     "not_before", text_time(begins), "expires",
+                     text_time(expires));
 }
 
 static bool
@@ -203,8 +203,7 @@ parse_time(const char *text, uint64_t now, uint64_t *out)
     uint64_t ms;
     time_t t;
 
-    if (gh_parse_duration(gh_slice_str(text), &ms) == 0 &&
-        ms <= TEN_YEARS_MS) {
+    if (gh_parse_duration(gh_slice_str(text), &ms) == 0 && ms <= TEN_YEARS_MS) {
         *out = now + ms;
         return 0;
     }
@@ -240,7 +239,8 @@ unknown_field(struct gh_request *r, const json_t *body,
                         i < n ? "\"%.60s\" must be a text%s%s%s"
                               : "unknown key \"%.60s\"%s%s%s",
                         key, i == n && near ? ": did you mean \"" : "",
-                        i == n && near ? near : "", i == n && near ? "\"?" : "");
+                        i == n && near ? near : "",
+                        i == n && near ? "\"?" : "");
         return 1;
     }
     return 0;
@@ -295,10 +295,9 @@ new_record(struct gh_control *c, const char *app, const char *kind,
     char hex[2 * GH_DIGEST_SIZE + 1], id[13];
 
     make_key(key);
-    gh_credential_digest(&c->credential_key,
-                         pair ? GH_CRED_ID_KEY : GH_CRED_KEY,
-                         gh_slice_str(pair ? app : ""), gh_slice_str(key),
-                         digest);
+    gh_credential_digest(
+        &c->credential_key, pair ? GH_CRED_ID_KEY : GH_CRED_KEY,
+        gh_slice_str(pair ? app : ""), gh_slice_str(key), digest);
     gh_hex_encode(gh_slice(digest, sizeof(digest)), hex);
     gh_random(raw, sizeof(raw));
     gh_hex_encode(gh_slice(raw, sizeof(raw)), id);
@@ -489,8 +488,8 @@ rotate(struct gh_request *r, json_t *record, const json_t *body)
     if (store_records(r->c, r->param[0], next, old, &e) != 0)
         gh_request_error(r, &e);
     else {
-        json_t *detail = json_pack("{s:o, s:o}", "old", shown(old), "new",
-                                   shown(next));
+        json_t *detail =
+            json_pack("{s:o, s:o}", "old", shown(old), "new", shown(next));
 
         gh_control_audit(r->c, r, "rotate-key", "app", r->param[0], detail);
         answer_key(r, next, key);

@@ -30,8 +30,9 @@ gh_control_redis(struct gh_control *c, struct gh_error *e)
             gh_parse_u64(gh_slice_str(colon + 1), 1, 65535, &port) != 0 ||
             gh_slice_copy(gh_slice(at, (size_t)(colon - at)), host,
                           sizeof(host)) != 0) {
-            gh_error_set(e, GH_EINVAL, "Redis' address \"%s\" is not "
-                                       "unix:/PATH or HOST:PORT",
+            gh_error_set(e, GH_EINVAL,
+                         "Redis' address \"%s\" is not "
+                         "unix:/PATH or HOST:PORT",
                          at);
             return NULL;
         }

@@ -25,16 +25,15 @@ const struct gh_route gh_routes[] = {
     {"POST", "/v1/document/diff", GH_MAY_WRITE, gh_control_diff, "diff",
      "What applying a document would change", NULL, "yaml", "the changes"},
     {"GET", "/v1/apps/{app}/keys", GH_MAY_READ, gh_control_list_keys,
-     "list_keys", "The keys of an application, without their texts", NULL,
-     NULL, "keys"},
+     "list_keys", "The keys of an application, without their texts", NULL, NULL,
+     "keys"},
     {"POST", "/v1/apps/{app}/keys", GH_MAY_WRITE, gh_control_create_key,
      "create_key",
      "A new key {label, kind, expires, not_before}; the answer is the only "
      "place that shows it",
      NULL, "json", "the key"},
-    {"DELETE", "/v1/apps/{app}/keys/{id}", GH_MAY_WRITE,
-     gh_control_revoke_key, "revoke_key", "Ends a key at once", NULL, NULL,
-     "the key as it is now"},
+    {"DELETE", "/v1/apps/{app}/keys/{id}", GH_MAY_WRITE, gh_control_revoke_key,
+     "revoke_key", "Ends a key at once", NULL, NULL, "the key as it is now"},
     {"POST", "/v1/apps/{app}/keys/{id}/rotate", GH_MAY_WRITE,
      gh_control_rotate_key, "rotate_key",
      "A new key {overlap, expires, label}; the old one ends after the overlap "
@@ -56,8 +55,8 @@ const struct gh_route gh_routes[] = {
      gh_control_service_violations, "service_violations",
      "Refused system calls and file accesses", NULL, NULL, "violations"},
     {"GET", "/v1/usage/{app}", GH_MAY_READ, gh_control_usage, "usage",
-     "Usage of an application by metric and period",
-     "metric, period, from, to", NULL, "series"},
+     "Usage of an application by metric and period", "metric, period, from, to",
+     NULL, "series"},
     {"GET", "/v1/decisions/{id}", GH_MAY_READ, gh_control_decision, "decision",
      "Why the gate answered a call as it did", NULL, NULL, "the decision"},
     {"PUT", "/v1/idps/{name}/discovered", GH_MAY_FETCH, gh_control_discovered,
@@ -129,8 +128,7 @@ parameters(const struct gh_route *route)
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(p + 1, "}"), p + 1);
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in",
-                            "path", "required", 1, "schema", "type",
-                            "string"));
+                            "path", "required", 1, "schema", "type", "string"));
     }
     for (const char *p = route->query; p != NULL && *p != '\0';
          p += strspn(p, ", ")) {
@@ -151,19 +149,19 @@ operation(const struct gh_route *route, const char *id, json_t *schema)
     const char *type = route->body != NULL && !strcmp(route->body, "yaml")
                            ? "application/yaml"
                            : "application/json";
-    json_t *op = json_pack(
-        "{s:s, s:s, s:o, s:{s:{s:s}, s:{s:s, s:{s:{s:{s:s}}}}}}",
-        "operationId", id, "summary", route->summary, "parameters",
-        parameters(route), "responses", "200", "description", route->answer,
-        "default", "description", "a problem (RFC 9457)", "content",
-        "application/problem+json", "schema", "$ref",
-        "#/components/schemas/problem");
+    json_t *op =
+        json_pack("{s:s, s:s, s:o, s:{s:{s:s}, s:{s:s, s:{s:{s:{s:s}}}}}}",
+                  "operationId", id, "summary", route->summary, "parameters",
+                  parameters(route), "responses", "200", "description",
+                  route->answer, "default", "description",
+                  "a problem (RFC 9457)", "content", "application/problem+json",
+                  "schema", "$ref", "#/components/schemas/problem");
 
     if (route->body != NULL)
-        json_object_set_new(
-            op, "requestBody",
-            json_pack("{s:{s:{s:o}}}", "content", type, "schema",
-                      schema != NULL ? schema : json_object()));
+        json_object_set_new(op, "requestBody",
+                            json_pack("{s:{s:{s:o}}}", "content", type,
+                                      "schema",
+                                      schema != NULL ? schema : json_object()));
     else
         json_decref(schema);
     return op;
@@ -196,8 +194,7 @@ add_kinds(json_t *paths, const struct gh_route *route)
         snprintf(path, sizeof(path), "/v1/%s%s", gh_kind_plural(k),
                  route->path + strlen("/v1/{kind}"));
         snprintf(id, sizeof(id), "%s_%s", route->id, gh_kind_name(k));
-        snprintf(ref, sizeof(ref), "#/components/schemas/%s",
-                 gh_kind_name(k));
+        snprintf(ref, sizeof(ref), "#/components/schemas/%s", gh_kind_name(k));
         add_path(paths, path, route->method,
                  operation(route, id, json_pack("{s:s}", "$ref", ref)));
     }

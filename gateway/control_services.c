@@ -26,19 +26,18 @@ on_publish(void *ctx, const struct gh_service *s, bool gone)
     }
     endpoints = json_array();
     for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(
-            endpoints,
-            json_pack("{s:s%, s:b}", "address", s->endpoints[i].address.data,
-                      s->endpoints[i].address.len, "healthy",
-                      (int)s->endpoints[i].healthy));
+        json_array_append_new(endpoints,
+                              json_pack("{s:s%, s:b}", "address",
+                                        s->endpoints[i].address.data,
+                                        s->endpoints[i].address.len, "healthy",
+                                        (int)s->endpoints[i].healthy));
     json_object_set_new(c->runtime, name,
                         json_pack("{s:s%, s:o}", "state", s->state.data,
                                   s->state.len, "endpoints", endpoints));
     if (gh_items_get(&c->items, GH_KIND_SERVICE, name) == NULL)
         return; /* on its way out, or not stored yet: its store follows */
     if (gh_control_refresh(c, GH_KIND_SERVICE, name, &e) != 0)
-        gh_log(GH_LOG_ERROR, "service %s: not published: %s", name,
-               e.message);
+        gh_log(GH_LOG_ERROR, "service %s: not published: %s", name, e.message);
 }
 
 static void
@@ -63,8 +62,8 @@ set(struct gh_control *c, const char *name, const json_t *item)
 int
 gh_control_services_start(struct gh_control *c, struct gh_error *e)
 {
-    struct gh_house_config config = {.dir = c->o.dir, .loop = c->loop,
-                                     .publish = on_publish, .ctx = c};
+    struct gh_house_config config = {
+        .dir = c->o.dir, .loop = c->loop, .publish = on_publish, .ctx = c};
     const char *name;
     json_t *item;
 
@@ -189,8 +188,8 @@ gh_control_restart_service(struct gh_request *r)
         return gh_request_error(r, &e);
     gh_control_audit(r->c, r, "restart", "service", r->param[0], NULL);
     return gh_request_answer(
-        r, 202, json_pack("{s:s, s:s}", "service", r->param[0], "restart",
-                          "begun"));
+        r, 202,
+        json_pack("{s:s, s:s}", "service", r->param[0], "restart", "begun"));
 }
 
 int
@@ -204,8 +203,7 @@ gh_control_service_logs(struct gh_request *r)
 
     if (!running_house(r))
         return 0;
-    if (tail != NULL &&
-        gh_parse_u64(gh_slice_str(tail), 0, 10000, &lines) != 0)
+    if (tail != NULL && gh_parse_u64(gh_slice_str(tail), 0, 10000, &lines) != 0)
         return gh_request_fail(r, 422, "invalid", "tail is 0 to 10000 lines");
     if (after != NULL &&
         gh_parse_u64(gh_slice_str(after), 0, INT64_MAX, &offset) != 0)
@@ -242,8 +240,8 @@ gh_control_service_violations(struct gh_request *r)
         return 0;
     v = gh_house_violations(r->c->house, r->param[0]);
     return gh_request_answer(
-        r, 200, v != NULL ? v : json_pack("{s:[], s:i}", "violations",
-                                          "total", 0));
+        r, 200,
+        v != NULL ? v : json_pack("{s:[], s:i}", "violations", "total", 0));
 }
 
 /* ---- a Compose file: each of its services added or replaced */
@@ -273,8 +271,7 @@ static void
 register_file(struct gh_request *r, struct gh_faults *f)
 {
     struct gh_alloc a = gh_arena_alloc(&f->arena);
-    struct gh_node *root =
-        gh_document_read(gh_buffer_slice(&r->body), &a, f);
+    struct gh_node *root = gh_document_read(gh_buffer_slice(&r->body), &a, f);
     json_t *found = NULL, *changes;
     struct gh_items want = {{NULL}};
 

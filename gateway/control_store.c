@@ -83,9 +83,8 @@ load_keys(struct gh_control *c, struct gh_error *e)
     json_object_foreach(flat, name, record)
     {
         dot = strchr(name, '.');
-        if (dot == NULL ||
-            gh_slice_copy(gh_slice(name, (size_t)(dot - name)), app,
-                          sizeof(app)) != 0)
+        if (dot == NULL || gh_slice_copy(gh_slice(name, (size_t)(dot - name)),
+                                         app, sizeof(app)) != 0)
             continue;
         of = json_object_get(c->keys, app);
         if (of == NULL) {
@@ -169,17 +168,32 @@ put_service(struct gh_control *c, struct gh_catalog_write *w,
     return rc == 0 ? gh_catalog_put_service(w, &v, e) : -1;
 }
 
+/* What was fetched from one issuer says nothing about another. */
+static const json_t *
+discovered_of(const struct gh_control *c, const json_t *item)
+{
+    const char *name = json_string_value(json_object_get(item, "name"));
+    const json_t *found = json_object_get(c->discovered, name);
+
+    return found != NULL && json_equal(json_object_get(found, "issuer"),
+                                       json_object_get(item, "issuer"))
+               ? found
+               : NULL;
+}
+
 static int
 put_idp(struct gh_control *c, struct gh_catalog_write *w, const json_t *item,
         const struct gh_alloc *a, struct gh_error *e)
 {
-    const char *name = json_string_value(json_object_get(item, "name"));
+    const json_t *found = discovered_of(c, item);
     struct gh_idp v;
 
-    if (gh_document_compile_idp(item, json_object_get(c->discovered, name), a,
-                                &v, e) != 0)
+    if (gh_document_compile_idp(item, found, a, &v, e) != 0 ||
+        gh_catalog_put_idp(w, &v, e) != 0)
         return -1;
-    return gh_catalog_put_idp(w, &v, e);
+    return gh_control_put_doc(w, "discovered",
+                              json_string_value(json_object_get(item, "name")),
+                              found, e);
 }
 
 #define COMPILE_AND_PUT(kind)                                                  \
@@ -220,15 +234,15 @@ put_clients(struct gh_control *c, struct gh_catalog_write *w,
 
     json_array_foreach(json_object_get(item, "clients"), i, client)
     {
-        struct gh_slice idp = gh_slice_str(
-            json_string_value(json_object_get(client, "idp")));
+        struct gh_slice idp =
+            gh_slice_str(json_string_value(json_object_get(client, "idp")));
         struct gh_slice id = gh_slice_str(
             json_string_value(json_object_get(client, "client_id")));
         struct gh_credential v = {
             .kind = GH_CRED_CLIENT,
             .id = idp,
-            .app = gh_slice_str(
-                json_string_value(json_object_get(item, "name"))),
+            .app =
+                gh_slice_str(json_string_value(json_object_get(item, "name"))),
         };
         unsigned char digest[GH_DIGEST_SIZE];
 
@@ -257,8 +271,7 @@ put_item(struct gh_control *c, struct gh_catalog_write *w, enum gh_kind k,
     gh_arena_finish(&arena);
     if (rc == 0)
         rc = gh_control_put_doc(w, gh_kind_name(k), name, item, e);
-    return rc == 0 ? 0
-                   : gh_error_wrap(e, "%s \"%s\"", gh_kind_name(k), name);
+    return rc == 0 ? 0 : gh_error_wrap(e, "%s \"%s\"", gh_kind_name(k), name);
 }
 
 static int
@@ -344,7 +357,9 @@ forget_removed(struct gh_control *c, const struct gh_items *want)
     }
     json_object_foreach_safe(c->discovered, next, name, v)
     {
-        if (json_object_get(want->of[GH_KIND_IDP], name) == NULL)
+        const json_t *idp = json_object_get(want->of[GH_KIND_IDP], name);
+
+        if (idp == NULL || discovered_of(c, idp) == NULL)
             json_object_del(c->discovered, name);
     }
     json_object_foreach_safe(c->prints, next, name, v)
@@ -390,10 +405,7 @@ gh_control_refresh(struct gh_control *c, enum gh_kind k, const char *name,
                             gh_kind_name(k), name);
     if (gh_catalog_write_begin(c->catalog, &w, e) != 0)
         return -1;
-    if (put_item(c, w, k, item, e) != 0 ||
-        (k == GH_KIND_IDP &&
-         gh_control_put_doc(w, "discovered", name,
-                            json_object_get(c->discovered, name), e) != 0)) {
+    if (put_item(c, w, k, item, e) != 0) {
         gh_catalog_abort(w);
         return -1;
     }

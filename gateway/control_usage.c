@@ -108,18 +108,18 @@ metrics_of(struct gh_control *c, const char *app)
 
     json_object_set_new(set, "hits", json_true());
     json_array_foreach(
-        json_object_get(gh_items_get(&c->items, GH_KIND_PLAN, plan), "apis"),
-        i, one)
+        json_object_get(gh_items_get(&c->items, GH_KIND_PLAN, plan), "apis"), i,
+        one)
     {
-        const json_t *api = gh_items_get(
-            &c->items, GH_KIND_API,
-            json_string_value(json_object_get(one, "api")));
+        const json_t *api =
+            gh_items_get(&c->items, GH_KIND_API,
+                         json_string_value(json_object_get(one, "api")));
 
         json_array_foreach(json_object_get(api, "metrics"), j, m)
         {
-            json_object_set_new(
-                set, json_string_value(json_object_get(m, "name")),
-                json_true());
+            json_object_set_new(set,
+                                json_string_value(json_object_get(m, "name")),
+                                json_true());
         }
     }
     json_object_foreach(set, name, v)
@@ -169,17 +169,15 @@ series(struct asking *q, redisContext *redis, const char *metric, json_t *out,
                 json_object_update_new(point, figures(sums));
             memset(sums, 0, sizeof(sums));
             ends = w.end_ms;
-            point = json_pack(
-                "{s:s}", "at",
-                gh_control_time_text(w.start_ms < q->from ? q->from
-                                                          : w.start_ms,
-                                     at));
+            point =
+                json_pack("{s:s}", "at",
+                          gh_control_time_text(
+                              w.start_ms < q->from ? q->from : w.start_ms, at));
             json_array_append_new(points, point);
         }
         if (redisGetReply(redis, (void **)&reply) != REDIS_OK) {
             json_decref(points);
-            return gh_error_set(e, GH_EUNAVAILABLE, "Redis: %s",
-                                redis->errstr);
+            return gh_error_set(e, GH_EUNAVAILABLE, "Redis: %s", redis->errstr);
         }
         if (reply->type == REDIS_REPLY_ERROR) {
             gh_error_set(e, GH_EUNAVAILABLE, "Redis: %.200s", reply->str);
@@ -241,12 +239,12 @@ answer_usage(struct asking *q, json_t *metrics)
         gh_request_error(q->r, &e);
         return;
     }
-    gh_request_answer(
-        q->r, 200,
-        json_pack("{s:s, s:s, s:s, s:s, s:o}", "app", q->app, "period",
-                  gh_period_name(q->period), "from",
-                  gh_control_time_text(q->from, from), "to",
-                  gh_control_time_text(q->to, to), "series", out));
+    gh_request_answer(q->r, 200,
+                      json_pack("{s:s, s:s, s:s, s:s, s:o}", "app", q->app,
+                                "period", gh_period_name(q->period), "from",
+                                gh_control_time_text(q->from, from), "to",
+                                gh_control_time_text(q->to, to), "series",
+                                out));
 }
 
 int
@@ -262,8 +260,8 @@ gh_control_usage(struct gh_request *r)
         return 0;
     if (metric != NULL && !gh_name_valid(gh_slice_str(metric)))
         return gh_request_fail(r, 422, "invalid", "metric is no name");
-    metrics = metric != NULL ? json_pack("[s]", metric)
-                             : metrics_of(r->c, q.app);
+    metrics =
+        metric != NULL ? json_pack("[s]", metric) : metrics_of(r->c, q.app);
     answer_usage(&q, metrics);
     json_decref(metrics);
     return 0;
@@ -306,8 +304,8 @@ gh_control_decision(struct gh_request *r)
     }
     if (status != 200 || !json_is_object(v)) {
         json_decref(v);
-        return gh_request_fail(r, 503, "unavailable",
-                               "the gate answered %ld", status);
+        return gh_request_fail(r, 503, "unavailable", "the gate answered %ld",
+                               status);
     }
     return gh_request_answer(r, 200, v);
 }

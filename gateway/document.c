@@ -74,8 +74,7 @@ gh_faults_json(const struct gh_faults *f)
     for (size_t i = 0; list != NULL && i < f->n; i++) {
         const struct gh_fault *at = &f->at[i];
 
-        one = json_pack("{s:s, s:s}", "path", at->path, "message",
-                        at->message);
+        one = json_pack("{s:s, s:s}", "path", at->path, "message", at->message);
         if (one == NULL) /* cut in the middle of a character */
             one = json_pack("{s:s, s:s}", "path", "", "message",
                             "a fault whose text is not UTF-8");
@@ -221,16 +220,14 @@ gh_node_json(const struct gh_node *n)
 
     if (n->kind == GH_NODE_SCALAR)
         return n->plain ? plain_json(n->text)
-                        : json_stringn((const char *)n->text.data,
-                                       n->text.len);
+                        : json_stringn((const char *)n->text.data, n->text.len);
     v = n->kind == GH_NODE_LIST ? json_array() : json_object();
     for (const struct gh_node *c = n->first; v != NULL && c != NULL;
          c = c->next) {
         json_t *child = gh_node_json(c);
         int rc = n->kind == GH_NODE_LIST
                      ? json_array_append_new(v, child)
-                     : json_object_set_new(v, (const char *)c->key.data,
-                                           child);
+                     : json_object_set_new(v, (const char *)c->key.data, child);
 
         if (rc != 0) {
             json_decref(v);

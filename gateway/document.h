@@ -29,7 +29,7 @@ struct gh_fault {
     unsigned line, column; /* 1-based; 0 = not in the text */
     const char *path;      /* "apis[0].rules[2].cost"; "" = the whole */
     const char *message;
-    const char *hint;      /* or NULL */
+    const char *hint; /* or NULL */
 };
 
 struct gh_faults {
@@ -72,8 +72,7 @@ struct gh_node {
  * (syntax, a cap, memory); faults may be there either way. An empty text is a
  * fault.
  */
-struct gh_node *gh_document_read(struct gh_slice text,
-                                 const struct gh_alloc *a,
+struct gh_node *gh_document_read(struct gh_slice text, const struct gh_alloc *a,
                                  struct gh_faults *f);
 /* A JSON value as the same tree; lines are 0. NULL without memory. */
 struct gh_node *gh_document_from_json(const json_t *v,

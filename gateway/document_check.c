@@ -130,8 +130,7 @@ check_enum(struct checking *c, const struct gh_field *f,
     near = gh_fault_nearest(n->text, f->values, count);
     if (near != NULL)
         snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
-    fault(c, w, n, near != NULL ? hint : NULL,
-          "\"%.60s\" is not one of: %s",
+    fault(c, w, n, near != NULL ? hint : NULL, "\"%.60s\" is not one of: %s",
           (const char *)n->text.data, all);
     return NULL;
 }
@@ -149,8 +148,8 @@ check_bool(struct checking *c, const struct gh_node *n, const struct where *w)
 }
 
 static json_t *
-check_int(struct checking *c, const struct gh_field *f,
-          const struct gh_node *n, const struct where *w)
+check_int(struct checking *c, const struct gh_field *f, const struct gh_node *n,
+          const struct where *w)
 {
     uint64_t v;
 
@@ -159,7 +158,8 @@ check_int(struct checking *c, const struct gh_field *f,
         return NULL;
     }
     if (gh_parse_u64(n->text, f->min, f->max, &v) != 0) {
-        fault(c, w, n, NULL, "\"%.40s\" is not a whole number from %llu to %llu",
+        fault(c, w, n, NULL,
+              "\"%.40s\" is not a whole number from %llu to %llu",
               (const char *)n->text.data, (unsigned long long)f->min,
               (unsigned long long)f->max);
         return NULL;
@@ -177,8 +177,8 @@ duration_text(uint64_t ms, char out[32])
 
     for (size_t i = 0; i < 4; i++)
         if (ms > 0 && ms % units[i].ms == 0) {
-            snprintf(out, 32, "%llu%s",
-                     (unsigned long long)(ms / units[i].ms), units[i].unit);
+            snprintf(out, 32, "%llu%s", (unsigned long long)(ms / units[i].ms),
+                     units[i].unit);
             return;
         }
     snprintf(out, 32, ms == 0 ? "0s" : "%llums", (unsigned long long)ms);
@@ -215,8 +215,9 @@ check_list(struct checking *c, const struct gh_field *f,
     struct where here = {w, NULL, 0};
 
     if (n->count < f->min)
-        fault(c, w, n, NULL, f->min == 1 ? "the list is empty: leave it out"
-                                         : "the list is too short");
+        fault(c, w, n, NULL,
+              f->min == 1 ? "the list is empty: leave it out"
+                          : "the list is too short");
     if (n->count > f->max)
         fault(c, w, n, NULL, "%zu are too many, at most %llu", n->count,
               (unsigned long long)f->max);
@@ -230,8 +231,8 @@ check_list(struct checking *c, const struct gh_field *f,
 }
 
 static json_t *
-check_map(struct checking *c, const struct gh_field *f,
-          const struct gh_node *n, const struct where *w)
+check_map(struct checking *c, const struct gh_field *f, const struct gh_node *n,
+          const struct where *w)
 {
     json_t *map = json_object(), *v;
     char why[200];
@@ -246,8 +247,9 @@ check_map(struct checking *c, const struct gh_field *f,
 
         if (e->key.len == 0 || e->key.len > 200 ||
             !gh_document_format_valid(GH_F_FREE, e->key, why, sizeof(why))) {
-            fault(c, w, e, NULL, "a key of 1 to 200 bytes without control "
-                                 "characters is wanted");
+            fault(c, w, e, NULL,
+                  "a key of 1 to 200 bytes without control "
+                  "characters is wanted");
             continue;
         }
         v = check_value(c, f->of, e, &here);
@@ -342,6 +344,9 @@ is_standard(const struct gh_field *f, const json_t *v)
 {
     char text[64];
 
+    if ((f->type == GH_T_LIST && json_array_size(v) == 0) ||
+        (f->type == GH_T_MAP && json_object_size(v) == 0))
+        return true;
     if (f->standard == NULL)
         return false;
     if (json_is_string(v))
@@ -431,8 +436,8 @@ gh_document_check_item(enum gh_kind k, const struct gh_node *node,
               kind_text(node->kind));
         return json_object();
     }
-    item = check_fields(&c, gh_schemas[k].fields, node, NULL,
-                        gh_schemas[k].name);
+    item =
+        check_fields(&c, gh_schemas[k].fields, node, NULL, gh_schemas[k].name);
     if (c.no_memory) {
         json_decref(item);
         return NULL;

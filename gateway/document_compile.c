@@ -2,6 +2,7 @@
 #include "document_compile.h"
 
 #include "encode.h"
+#include "jwk.h"
 
 #include <ctype.h>
 
@@ -89,15 +90,14 @@ texts(struct compiling *c, const json_t *list, size_t *n)
 static uint32_t
 methods(const json_t *list)
 {
-    static const char *const names[] = {"GET",   "HEAD",    "POST",
-                                        "PUT",   "DELETE",  "PATCH",
-                                        "OPTIONS", "OTHER"};
+    static const char *const names[] = {"GET",    "HEAD",  "POST",    "PUT",
+                                        "DELETE", "PATCH", "OPTIONS", "OTHER"};
     uint32_t bits = 0;
 
     for (size_t i = 0; i < json_array_size(list); i++)
         for (unsigned m = 0; m < 8; m++)
-            if (strcmp(json_string_value(json_array_get(list, i)),
-                       names[m]) == 0)
+            if (strcmp(json_string_value(json_array_get(list, i)), names[m]) ==
+                0)
                 bits |= 1u << m;
     return bits;
 }
@@ -378,37 +378,44 @@ algs(const json_t *list, uint32_t standard)
     return bits != 0 ? bits : standard;
 }
 
-static struct gh_slice
-json_text(struct compiling *c, const json_t *v)
+/* Checked by document_refs.c or control_idp.c: made minimal here. */
+static bool
+public_key(struct compiling *c, const json_t *v, uint32_t standard,
+           struct gh_public_key *out)
 {
-    char *s = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
-    struct gh_slice copy = {NULL, 0};
+    char *s = json_dumps(json_object_get(v, "jwk"), JSON_COMPACT);
+    uint32_t narrowed;
+    bool good;
 
-    if (s != NULL)
-        copy = gh_get_copy(c->a, gh_slice_str(s));
-    if (copy.data == NULL)
+    if (s == NULL) {
         c->failed = true;
+        return false;
+    }
+    good = gh_jwk_import(gh_slice_str(s), c->a, out, NULL) == 0;
     free(s);
-    return copy;
+    if (!good)
+        return false;
+    narrowed = algs(json_object_get(v, "algs"), standard) & out->algs;
+    out->algs = narrowed;
+    out->kid = text(v, "kid", NULL).len > 0 ? text(v, "kid", NULL) : out->kid;
+    return narrowed != 0;
 }
 
 static void
 keys(struct compiling *c, const json_t *own, const json_t *fetched,
      struct gh_idp *out)
 {
-    size_t n = json_array_size(own), m = json_array_size(fetched);
+    size_t n = json_array_size(own), m = json_array_size(fetched), used = 0;
     struct gh_public_key *at = get(c, n + m, sizeof(*at));
 
-    for (size_t i = 0; at != NULL && i < n + m; i++) {
-        const json_t *v =
-            i < n ? json_array_get(own, i) : json_array_get(fetched, i - n);
-
-        at[i].kid = text(v, "kid", NULL);
-        at[i].algs = algs(json_object_get(v, "algs"), out->algs);
-        at[i].jwk = json_text(c, json_object_get(v, "jwk"));
-    }
+    for (size_t i = 0; at != NULL && i < n + m; i++)
+        if (public_key(c,
+                       i < n ? json_array_get(own, i)
+                             : json_array_get(fetched, i - n),
+                       out->algs, &at[used]))
+            used++;
     out->keys = at;
-    out->nkeys = n + m;
+    out->nkeys = used;
 }
 
 int

@@ -7,8 +7,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#define ALNUM                                                                  \
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+#define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define PATH_CHARS ALNUM "-._~!$&'()*+,=:@"
 
 static const struct gh_format_text formats[GH_FORMATS] = {
@@ -145,12 +144,12 @@ valid_url(struct gh_slice s, bool origin, char *why, size_t size)
                       "the host must be a lower-case name or an address, "
                       "with a port if need be, and nothing else");
     if (!tls && !is_loopback(host))
-        return refuse(why, size,
-                      "http is allowed on loopback only: use https");
+        return refuse(why, size, "http is allowed on loopback only: use https");
     rest = gh_slice(rest.data + end, rest.len - end);
     if (origin && rest.len > 0)
-        return refuse(why, size, "an origin ends with host and port: no "
-                                 "slash, no path");
+        return refuse(why, size,
+                      "an origin ends with host and port: no "
+                      "slash, no path");
     if (!only(rest, PATH_CHARS "/%"))
         return refuse(why, size, "no query, fragment or space is allowed");
     return true;
@@ -197,8 +196,9 @@ valid_prefix(struct gh_slice s, char *why, size_t size)
     if (s.len == 1)
         return true;
     if (!only(s, PATH_CHARS "/"))
-        return refuse(why, size, "it holds a character that has a meaning of "
-                                 "its own in paths (% ; ? # \\ { } or space)");
+        return refuse(why, size,
+                      "it holds a character that has a meaning of "
+                      "its own in paths (% ; ? # \\ { } or space)");
     for (size_t i = 1; i <= s.len; i++)
         if (i == s.len || s.data[i] == '/') {
             size_t n = i - start;
@@ -239,8 +239,7 @@ valid_template(struct gh_slice s, char *why, size_t size)
         } else if (seg.len == 0 && i < s.len) {
             return refuse(why, size, "// is not allowed");
         } else if (memchr(seg.data, '*', seg.len) != NULL) {
-            return refuse(why, size,
-                          "a segment is text, {name}, or a last **");
+            return refuse(why, size, "a segment is text, {name}, or a last **");
         } else if (!only(seg, PATH_CHARS)) {
             return refuse(why, size,
                           "{name} must be a whole segment, and % ; ? # \\ and "
@@ -253,12 +252,29 @@ valid_template(struct gh_slice s, char *why, size_t size)
 static bool
 valid_header(struct gh_slice s, char *why, size_t size)
 {
-    static const char *const reserved[] = {
-        "host", "connection", "content-length", "content-type",
-        "transfer-encoding", "te", "trailer", "upgrade", "keep-alive",
-        "proxy-connection", "authorization", "cookie", "set-cookie", "expect",
-        "forwarded", "via", "date", "retry-after", "www-authenticate",
-        "proxy-authorization", "ratelimit", "ratelimit-policy", "range"};
+    static const char *const reserved[] = {"host",
+                                           "connection",
+                                           "content-length",
+                                           "content-type",
+                                           "transfer-encoding",
+                                           "te",
+                                           "trailer",
+                                           "upgrade",
+                                           "keep-alive",
+                                           "proxy-connection",
+                                           "authorization",
+                                           "cookie",
+                                           "set-cookie",
+                                           "expect",
+                                           "forwarded",
+                                           "via",
+                                           "date",
+                                           "retry-after",
+                                           "www-authenticate",
+                                           "proxy-authorization",
+                                           "ratelimit",
+                                           "ratelimit-policy",
+                                           "range"};
     static const char *const prefixes[] = {"x-gatehouse-", "x-forwarded-",
                                            "x-ratelimit-", "x-accel-"};
 
@@ -271,8 +287,7 @@ valid_header(struct gh_slice s, char *why, size_t size)
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
         struct gh_slice p = gh_slice_str(prefixes[i]);
 
-        if (s.len >= p.len &&
-            gh_slice_eq_nocase(gh_slice(s.data, p.len), p))
+        if (s.len >= p.len && gh_slice_eq_nocase(gh_slice(s.data, p.len), p))
             return refuse(why, size, "headers of this prefix are reserved");
     }
     return true;
@@ -291,8 +306,9 @@ gh_document_format_valid(enum gh_format f, struct gh_slice s, char *why,
         if (gh_slice_eq_str(s, "*"))
             return true;
         if (gh_slice_copy(s, host, sizeof(host)) != 0 || !is_host(host))
-            return refuse(why, size, "it must be a lower-case host name "
-                                     "without port, or * for any");
+            return refuse(why, size,
+                          "it must be a lower-case host name "
+                          "without port, or * for any");
         return true;
     case GH_F_PREFIX:
         return valid_prefix(s, why, size);

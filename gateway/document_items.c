@@ -46,8 +46,8 @@ gh_items_get(const struct gh_items *s, enum gh_kind k, const char *name)
 }
 
 static int
-take_kind(enum gh_kind k, json_t *list, const struct gh_node *root,
-          json_t *out, struct gh_faults *f)
+take_kind(enum gh_kind k, json_t *list, const struct gh_node *root, json_t *out,
+          struct gh_faults *f)
 {
     char path[64];
     json_t *item;
@@ -108,8 +108,7 @@ add_field(json_t *fields, const char *path, json_t *from, json_t *to)
     json_array_append_new(fields, one);
 }
 
-static void compare(json_t *fields, const char *path, json_t *from,
-                    json_t *to);
+static void compare(json_t *fields, const char *path, json_t *from, json_t *to);
 
 static void
 compare_objects(json_t *fields, const char *path, json_t *from, json_t *to)

@@ -71,8 +71,8 @@ object_schema(const struct gh_field *fields)
         if (f->flags & GH_REQUIRED)
             json_array_append_new(required, json_string(f->name));
     }
-    o = json_pack("{s:s, s:o, s:b}", "type", "object", "properties",
-                  properties, "additionalProperties", 0);
+    o = json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties,
+                  "additionalProperties", 0);
     if (json_array_size(required) > 0)
         json_object_set(o, "required", required);
     json_decref(required);
@@ -84,8 +84,7 @@ text_schema(const struct gh_field *f)
 {
     const char *pattern = gh_document_format(f->format)->pattern;
     json_t *o = json_pack("{s:s, s:I, s:I}", "type", "string", "minLength",
-                          (json_int_t)f->min, "maxLength",
-                          (json_int_t)f->max);
+                          (json_int_t)f->min, "maxLength", (json_int_t)f->max);
 
     if (pattern != NULL)
         json_object_set_new(o, "pattern", json_string(pattern));
@@ -131,8 +130,8 @@ bare_schema(const struct gh_field *f)
                          schema_of(f->of), "minItems", (json_int_t)f->min,
                          "maxItems", (json_int_t)f->max);
     case GH_T_MAP:
-        return json_pack("{s:s, s:o}", "type", "object",
-                         "additionalProperties", schema_of(f->of));
+        return json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
+                         schema_of(f->of));
     case GH_T_OBJECT:
         o = object_schema(f->of);
         return f->shorthand == NULL
@@ -152,16 +151,15 @@ schema_of(const struct gh_field *f)
     if (f->help != NULL)
         json_object_set_new(o, "description", json_string(f->help));
     if (f->standard != NULL)
-        json_object_set_new(o, "default",
-                            f->type == GH_T_BOOL ? json_false()
-                            : f->type == GH_T_INT
-                                ? json_integer(atoll(f->standard))
-                            : f->type == GH_T_LIST
-                                ? json_loads(f->standard[1] == '"'
-                                                 ? f->standard
-                                                 : "[\"RS256\"]",
-                                             0, NULL)
-                                : json_string(f->standard));
+        json_object_set_new(
+            o, "default",
+            f->type == GH_T_BOOL  ? json_false()
+            : f->type == GH_T_INT ? json_integer(atoll(f->standard))
+            : f->type == GH_T_LIST
+                ? json_loads(f->standard[1] == '"' ? f->standard
+                                                   : "[\"RS256\"]",
+                             0, NULL)
+                : json_string(f->standard));
     return o;
 }
 

@@ -14,7 +14,7 @@ struct reading {
     size_t depth;
     size_t nodes;
     struct gh_node *root;
-    bool have_key;         /* a map waits for the value of this key */
+    bool have_key; /* a map waits for the value of this key */
     struct gh_slice key;
     unsigned key_line, key_column;
 };
@@ -130,8 +130,8 @@ static int
 on_scalar(struct reading *r, const yaml_event_t *ev)
 {
     const yaml_mark_t *at = &ev->start_mark;
-    struct gh_slice text = gh_slice(ev->data.scalar.value,
-                                    ev->data.scalar.length);
+    struct gh_slice text =
+        gh_slice(ev->data.scalar.value, ev->data.scalar.length);
     struct gh_node *n;
 
     refuse_extras(r, at, ev->data.scalar.anchor, ev->data.scalar.tag);
@@ -205,8 +205,7 @@ on_event(struct reading *r, const yaml_event_t *ev)
         if (wants_key(r))
             return -1;
         {
-            struct gh_node *n =
-                new_node(r, GH_NODE_SCALAR, &ev->start_mark);
+            struct gh_node *n = new_node(r, GH_NODE_SCALAR, &ev->start_mark);
 
             if (n == NULL)
                 return -1;

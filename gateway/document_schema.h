@@ -10,10 +10,10 @@
 #include "document.h"
 
 enum gh_type {
-    GH_T_TEXT,     /* by its format */
-    GH_T_NAME,     /* of ours */
-    GH_T_REF,      /* name of an item of `ref` */
-    GH_T_ENUM,     /* one of `values` */
+    GH_T_TEXT, /* by its format */
+    GH_T_NAME, /* of ours */
+    GH_T_REF,  /* name of an item of `ref` */
+    GH_T_ENUM, /* one of `values` */
     GH_T_BOOL,
     GH_T_INT,      /* min to max */
     GH_T_DURATION, /* "30s" "5m" "12h" "7d"; min to max in ms */
@@ -52,12 +52,12 @@ struct gh_field {
     enum gh_type type;
     enum gh_format format;
     unsigned flags;
-    uint64_t min, max;       /* see the type; text: bytes */
-    const char *standard;    /* the default as it would be written, or NULL */
+    uint64_t min, max;    /* see the type; text: bytes */
+    const char *standard; /* the default as it would be written, or NULL */
     const char *const *values;
     enum gh_kind ref;
     const struct gh_field *of;
-    const char *shorthand;   /* object: a lone text stands for this field */
+    const char *shorthand; /* object: a lone text stands for this field */
     const char *help;
 };
 
@@ -72,8 +72,8 @@ extern const struct gh_schema gh_schemas[GH_KINDS];
 
 const struct gh_format_text *gh_document_format(enum gh_format f);
 /* Whether the text has the format; `why` gets the reason when not. */
-bool gh_document_format_valid(enum gh_format f, struct gh_slice text,
-                              char *why, size_t size);
+bool gh_document_format_valid(enum gh_format f, struct gh_slice text, char *why,
+                              size_t size);
 const struct gh_field *gh_document_field(const struct gh_field *fields,
                                          struct gh_slice name);
 /* "list of objects", "text", "one of a, b"...; returns out. */

@@ -174,7 +174,8 @@ begin(struct writing *w, struct gh_buffer *out)
     yaml_emitter_set_unicode(&w->emitter, 1);
     yaml_emitter_set_width(&w->emitter, 100);
     emit(w, &ev, yaml_stream_start_event_initialize(&ev, YAML_UTF8_ENCODING));
-    emit(w, &ev, yaml_document_start_event_initialize(&ev, NULL, NULL, NULL, 1));
+    emit(w, &ev,
+         yaml_document_start_event_initialize(&ev, NULL, NULL, NULL, 1));
 }
 
 static int
@@ -221,10 +222,10 @@ kind_items(struct writing *w, const struct gh_schema *s, const json_t *items)
 
     scalar(w, s->plural, true);
     emit(w, &ev,
-         yaml_sequence_start_event_initialize(
-             &ev, NULL, NULL, 1,
-             json_object_size(items) == 0 ? YAML_FLOW_SEQUENCE_STYLE
-                                          : YAML_BLOCK_SEQUENCE_STYLE));
+         yaml_sequence_start_event_initialize(&ev, NULL, NULL, 1,
+                                              json_object_size(items) == 0
+                                                  ? YAML_FLOW_SEQUENCE_STYLE
+                                                  : YAML_BLOCK_SEQUENCE_STYLE));
     json_object_foreach((json_t *)items, name, item)
     {
         o = ordered(s->fields, item);
