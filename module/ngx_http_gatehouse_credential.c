@@ -343,18 +343,6 @@ ngx_http_gatehouse_credential_remove(ngx_http_request_t *r,
     ngx_uint_t         i;
     ngx_table_elt_t  **h;
 
-    if (ctx->has_session || ctx->source == NGX_HTTP_GATEHOUSE_KEY_COOKIE) {
-        h = r->headers_in.cookies.elts;
-
-        for (i = 0; i < r->headers_in.cookies.nelts; i++) {
-            if (ngx_http_gatehouse_cookie_cut(r, ctx, &h[i]->value)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-        }
-    }
-
     if (ctx->api->api.keep_credentials) {
         ctx->header = NULL;
         ctx->id_header = NULL;
@@ -363,6 +351,25 @@ ngx_http_gatehouse_credential_remove(ngx_http_request_t *r,
                && ctx->header == r->headers_in.authorization)
     {
         r->headers_in.authorization = NULL;
+    }
+
+    if (!ctx->has_session && ctx->source != NGX_HTTP_GATEHOUSE_KEY_COOKIE) {
+        return NGX_OK;
+    }
+
+    h = r->headers_in.cookies.elts;
+
+    for (i = 0; i < r->headers_in.cookies.nelts; i++) {
+
+        if (ngx_http_gatehouse_cookie_cut(r, ctx, &h[i]->value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        /* nothing is left of the line: its place is free */
+
+        if (h[i]->value.len == 0 && ctx->header == NULL) {
+            ctx->header = h[i];
+        }
     }
 
     return NGX_OK;

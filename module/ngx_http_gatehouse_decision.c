@@ -107,8 +107,8 @@ ngx_http_gatehouse_decision_limits(ngx_http_gatehouse_ctx_t *ctx,
         charge = &ctx->spend.charges[i];
         name = ngx_http_gatehouse_charge_name(ctx, charge);
 
-        if (name == NULL) {
-            continue;
+        if (i != ctx->spend.which && charge->reset_ms == 0) {
+            continue;       /* not asked any more */
         }
 
         limit = &d->limits[d->nlimits++];

@@ -543,6 +543,12 @@ ngx_http_gatehouse_limits_headers(ngx_http_request_t *r,
             continue;
         }
 
+        /* a refusal was decided by one limit: the others were not asked */
+
+        if (ctx->fault && i != ctx->spend.which) {
+            continue;
+        }
+
         if (tightest == NULL || charge->remaining < tightest->remaining) {
             tightest = charge;
         }
