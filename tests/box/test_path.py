@@ -39,11 +39,10 @@ AMBIGUOUS = [
     "/x%2Fy", "/%2finside", "/x%2f..%2finside", "/x%5cy", "/x%5C..%5cinside",
     "/x%00", "/inside%00.html", "/x;y", "/inside;x=1/a", "/..;/inside",
     "/x/..;a=b/inside", "/;/inside", "/x;/y", "/%2e%2e%2finside",
-    "/%3b", "/x%3by",
 ]
 OTHER = [
     "/x\\..\\inside", "\\inside", "/\\inside", "/x/..\\inside", "/%23/../inside",
-    "/x%23y", "/inside%23", "/inside%3fx", "/%69nside", "/insid%65/a",
+    "/x%23y", "/%3b", "/x%3by", "/inside%3bx", "/inside%23", "/inside%3fx", "/%69nside", "/insid%65/a",
     "/%69%6e%73%69%64%65", "/INSIDE/../inside", "/inside%20", "/inside%09",
     "/inside.", "/inside/%2e%2e%2f..%2finside", "/%252e%252e/inside",
     "/x%252f..%252finside", "/x/%c0%ae%c0%ae/inside", "/%c0%afinside",

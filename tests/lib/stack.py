@@ -292,7 +292,7 @@ class Stack:
         self.expected = []              # patterns of log lines that may be
         self.read_to = {}
         self.gates, self.processes = [], []
-        self.control = None
+        self.control = self.probe = None
 
     # ---- life
 
@@ -385,7 +385,24 @@ class Stack:
     def add_gate(self, **options):
         gate = Gate(self, **options)
         self.gates.append(gate)
-        return gate.start()
+        gate.start()
+        self.wait_leases(gate)
+        return gate
+
+    def wait_leases(self, gate):
+        """A gate that just started asks its Redis for nothing until all other
+        gates can have told what they hold; then calls are counted exactly."""
+        if self.probe is None:
+            self.probe = self.scene("probe", limits=[
+                {"period": "ever", "value": 10**9}])
+
+        def counted():
+            before = gate.status()
+            gate.request("GET", self.probe.path, self.probe.headers())
+            after = gate.status()
+            return after["redis_up"] and \
+                before["degraded_calls"] == after["degraded_calls"]
+        wait_for("leases", counted, 5, 0.05)
 
     def expect(self, pattern):
         """Log lines that this test brings about on purpose."""

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 #define MODEL_LIMITS 512
-#define MODEL_LIVES 64
-#define MODEL_NODES 16
+#define MODEL_LIVES 256
+#define MODEL_NODES 64
 
 struct model_life {
     char name[64];
@@ -233,22 +233,26 @@ model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
     uint64_t live = strtoull(a[1], NULL, 10), hold = strtoull(a[2], NULL, 10);
     size_t i, n = 0;
 
-    if (m->epoch_ms > 0 && m->epoch_ms <= m->now_ms && m->epoch_run == 0) {
-        m->epoch_run = m->run;
-    } else if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms ||
-               m->epoch_run != m->run) {
+    if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms ||
+        m->epoch_run != m->run) {
         m->epoch_ms = m->now_ms;
         m->epoch_run = m->run;
     }
-    for (i = 0; i < m->nnodes && strcmp(m->node[i], a[0]) != 0; i++)
-        ;
-    if (i == MODEL_NODES)
+    for (i = 0; i < m->nnodes;) { /* forget the dead and the one that asks */
+        if (m->node_ms[i] + live <= m->now_ms ||
+            strcmp(m->node[i], a[0]) == 0) {
+            m->nnodes--;
+            memmove(m->node[i], m->node[m->nnodes], sizeof(m->node[0]));
+            m->node_ms[i] = m->node_ms[m->nnodes];
+        } else {
+            i++;
+        }
+    }
+    if (m->nnodes == MODEL_NODES)
         abort();
-    if (i == m->nnodes)
-        snprintf(m->node[m->nnodes++], sizeof(m->node[0]), "%s", a[0]);
-    m->node_ms[i] = m->now_ms;
-    for (i = 0; i < m->nnodes; i++)
-        n += m->node_ms[i] + live > m->now_ms;
+    snprintf(m->node[m->nnodes], sizeof(m->node[0]), "%s", a[0]);
+    m->node_ms[m->nnodes++] = m->now_ms;
+    n = m->nnodes;
     gh_buffer_printf(out, "*4\r\n:%llu\r\n:%llu\r\n:%zu\r\n:%llu\r\n",
                      (unsigned long long)m->now_ms,
                      (unsigned long long)m->epoch_ms, n,

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "model_store.h"
+#include "table.h"
 
 #define S(text) gh_slice_str(text)
 #define ZONE (64 * 1024)
@@ -92,6 +93,8 @@ host_start(struct sim *s, struct host *h)
 
     assert_int_equal(gh_limiter_format(h->mem, ZONE, &e), 0);
     assert_int_equal(gh_limiter_attach(&h->l, h->mem, ZONE, &e), 0);
+    h->l.table->node = rnd(s, UINT64_MAX); /* so that a seed is a run */
+    h->l.table->seed = rnd(s, UINT64_MAX);
     gh_limiter_prepare(&h->l, &limits, h->refs);
     h->connect_ms = s->t + 1;
     h->life++;
@@ -306,7 +309,9 @@ fault(struct sim *s)
 {
     unsigned host = (unsigned)rnd(s, s->nhosts);
 
-    if (chance(s, 5))
+    /* a host that is cut off for longer than the hold while the store forgets
+     * is the same gap as one that died */
+    if (s->host[host].connect_ms == 0 && chance(s, 5))
         disconnect(s, host, rnd(s, GH_PROBE_MS));
     if (!s->store_forgets && chance(s, 3)) {
         disconnect(s, host, 1);
