@@ -329,6 +329,7 @@ build(struct gh_limiter *l, const struct gh_scripts *scripts,
     if (!gh_table_lock(l))
         return 0;
     out->round = l->table->round;
+    out->epoch = l->table->epoch;
     if (gh_table_name(l, out->scope, out->gen, &kind, name) == 0) {
         choose_cells(l, call, mono_ms, out);
         if (out->n > 0) {
@@ -458,6 +459,15 @@ take_in_all(struct gh_limiter *l, struct gh_lease *lease,
     s->asserted = lease->round;
 }
 
+/* A late answer of the store's former life: what it granted the store has lost,
+ * and this host may have told its totals without it. */
+static bool
+outdated(const struct gh_limiter *l, const struct gh_lease *lease,
+         uint64_t epoch)
+{
+    return epoch == lease->epoch && epoch != l->table->epoch;
+}
+
 int
 gh_lease_apply(struct gh_limiter *l, struct gh_lease *lease, uint64_t mono_ms,
                const struct redisReply *r)
@@ -465,7 +475,8 @@ gh_lease_apply(struct gh_limiter *l, struct gh_lease *lease, uint64_t mono_ms,
     size_t want = LEASE_HEAD + (size_t)lease->n * LEASE_FIELDS;
     int rc = -1;
 
-    if (integers(r, want) && (size_t)r->elements == want) {
+    if (integers(r, want) && (size_t)r->elements == want &&
+        !outdated(l, lease, number(r, 1))) {
         store_says(l, lease->asked_ms, number(r, 0), number(r, 1),
                    number(r, 2));
         if (number(r, 3) != 0) { /* it lost what we had: tell it all */

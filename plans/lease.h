@@ -99,6 +99,7 @@ struct gh_lease { /* caller's memory, kept till applied or failed */
     uint32_t scope, gen;
     uint64_t token;    /* of the flight */
     uint64_t asked_ms; /* on the monotonic clock */
+    uint64_t epoch;    /* of the store, as known when it was asked */
     uint32_t round;    /* of re-assertion that this call fulfils */
     uint16_t n;
     struct {

@@ -233,8 +233,7 @@ model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
     uint64_t live = strtoull(a[1], NULL, 10), hold = strtoull(a[2], NULL, 10);
     size_t i, n = 0;
 
-    if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms ||
-        m->epoch_run != m->run) {
+    if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms || m->epoch_run != m->run) {
         m->epoch_ms = m->now_ms;
         m->epoch_run = m->run;
     }
