@@ -28,8 +28,9 @@
 #define GH_LAUNCH_RLIMITS 16 /* RLIM_NLIMITS of Linux */
 #define GH_LAUNCH_IDS 65536u /* ids of a service's range */
 #define GH_LAUNCH_REPLICAS 64
-#define GH_LAUNCH_FILTER 4096 /* BPF_MAXINSNS: most instructions of a filter   \
-                               */
+#define GH_LAUNCH_FILTER                                                       \
+    4096 /* BPF_MAXINSNS: most instructions of a filter                        \
+          */
 
 /* Capabilities that a plan may ask for; they count in its user namespace. */
 #define GH_LAUNCH_CAPS                                                         \
@@ -45,7 +46,7 @@ enum gh_launch_flag {
     GH_LAUNCH_VETH = 1 << 2,      /* a link to the gate; else loopback alone */
     GH_LAUNCH_EGRESS_GATE = 1 << 3, /* it may call the gate's ports */
     GH_LAUNCH_LISTEN = 1 << 4,      /* descriptor 3 listens (LISTEN_FDS=1) */
-    GH_LAUNCH_SOCKET_DIR = 1 << 5,  /* svc/NAME is its /run/gatehouse */
+    GH_LAUNCH_SOCKET_DIR = 1 << 5,  /* DIR/svc/NAME is its /svc */
     GH_LAUNCH_NO_LANDLOCK = 1 << 6,
     GH_LAUNCH_INIT = 1 << 7 /* a small init is pid 1 and reaps */
 };
@@ -54,8 +55,7 @@ enum gh_launch_mount_kind {
     GH_LAUNCH_BIND = 1, /* `source`: a path of the host beneath allowed roots */
     GH_LAUNCH_VOLUME,   /* `source`: a volume's name; kept across restarts */
     GH_LAUNCH_TMPFS,    /* of `size` bytes */
-    GH_LAUNCH_FILE,     /* `size` bytes at heap offset `source`, read-only */
-    GH_LAUNCH_MASK      /* a trap: opening it is refused and reported */
+    GH_LAUNCH_FILE          /* `size` bytes at heap offset `source`, read-only */
 };
 
 enum gh_launch_mount_flag {
@@ -90,10 +90,11 @@ struct gh_launch_plan {
     uint64_t memory, swap;                            /* bytes; 0 = no limit */
     uint64_t pids;                                    /* 0 = no limit */
     uint64_t cpu_quota_us, cpu_period_us, cpu_shares; /* 0 = none */
-    uint64_t tmp_size;  /* bytes of /tmp, /run, /dev/shm each */
-    uint64_t log_size;  /* bytes per log file */
-    uint32_t log_files; /* how many are kept */
-    uint32_t port;      /* where it listens on its veth, or 0 */
+    uint64_t tmp_size;              /* bytes of /tmp, /run, /dev/shm each */
+    uint64_t log_size;              /* bytes per log file */
+    uint32_t log_files;             /* how many are kept */
+    uint32_t port;                  /* where it listens on its veth, or 0 */
+    uint32_t stop_signal, grace_ms; /* how it is asked to end */
     struct gh_launch_rlimit rlimits[GH_LAUNCH_RLIMITS];
     uint32_t cpuset, rootfs, cwd; /* heap offsets; 0 = none */
     uint32_t nmounts, nargs, nenv, pad;
@@ -129,7 +130,7 @@ enum gh_launch_lack {
     GH_LAUNCH_LACK_LANDLOCK = 1 << 4,
     GH_LAUNCH_LACK_VETH = 1 << 5, /* no veth or no nft: sockets only */
     GH_LAUNCH_LACK_CGROUP2 = 1 << 6,
-    GH_LAUNCH_LACK_TRAPS = 1 << 7 /* no fanotify permission events */
+    GH_LAUNCH_LACK_TRAPS = 1 << 7 /* no FUSE: famous host files are not told */
 };
 
 struct gh_launch_answer {
@@ -172,6 +173,7 @@ struct gh_launch_report {
 struct gh_launch_reports {
     uint32_t magic, version;
     uint64_t total, lost; /* lost: no row was left */
+    uint64_t log_base;    /* bytes written to log files rotated away */
     struct gh_launch_report rows[GH_LAUNCH_REPORT_ROWS];
 };
 

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+struct birth {
+    const struct gh_sandbox *s;
+    struct gh_sandbox_parts parts;
+    struct gh_shim_state state;
+    int home; /* services/NAME */
+    int logs;
+    int shim_notify; /* the shim's end */
+    int fuse;
+    int host_net;
+    int wake; /* the other end of parts.sync */
+};
+
+#define NEED(call, ...)                                                        \
+    do {                                                                       \
+        if ((call) < 0)                                                        \
+            gh_sandbox_fail(b->s, errno, __VA_ARGS__);                         \
+    } while (0)
+
+void
+gh_sandbox_fail(const struct gh_sandbox *s, int sys, const char *fmt, ...)
+{
+    struct gh_sandbox_report r = {
+        .kind = GH_SANDBOX_FAILED, .sys = sys, .code = GH_EIO};
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(r.message, sizeof(r.message), fmt, ap);
+    va_end(ap);
+    gh_launch_send(s->report, &r, sizeof(r), NULL, 0);
+    _exit(127);
+}
+
+static _Noreturn void
+fail_with(const struct gh_sandbox *s, const struct gh_error *e)
+{
+    struct gh_sandbox_report r = {.kind = GH_SANDBOX_FAILED, .code = e->code};
+
+    snprintf(r.message, sizeof(r.message), "%.255s", e->message);
+    gh_launch_send(s->report, &r, sizeof(r), NULL, 0);
+    _exit(127);
+}
+
+uint64_t
+gh_sandbox_start_time(pid_t pid)
+{
+    char path[40], text[1024];
+    const char *p;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    /* The name in parentheses may hold anything, parentheses too. */
+    p = strrchr(text, ')');
+    for (int field = 2; p != NULL && field < 22; field++)
+        p = strchr(p + 1, ' ');
+    return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
+}
+
+static uint64_t
+now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- directories of the service */
+
+static int
+open_directory(int at, const char *path, mode_t mode)
+{
+    if (mkdirat(at, path, mode) != 0 && errno != EEXIST)
+        return -1;
+    return openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void
+open_home(struct birth *b)
+{
+    const struct gh_sandbox_house *h = b->s->house;
+    char path[96];
+    int dir = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    NEED(dir, "%s", h->dir);
+    snprintf(path, sizeof(path), "services/%s", b->s->plan->name);
+    b->home = open_directory(dir, path, 0700);
+    NEED(b->home, "%s", path);
+    b->logs = openat(dir, "log/services",
+                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    NEED(b->logs, "log/services");
+    if (b->s->plan->flags & (GH_LAUNCH_SOCKET_DIR | GH_LAUNCH_LISTEN)) {
+        snprintf(path, sizeof(path), "svc/%s", b->s->plan->name);
+        b->parts.sockets = open_directory(dir, path, 0700);
+        NEED(b->parts.sockets, "%s", path);
+    }
+    close(dir);
+}
+
+/* The FIFO belongs to the service, so that it can open /dev/stdout anew. */
+static void
+open_fifo(struct birth *b)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+    char name[24];
+
+    snprintf(name, sizeof(name), "%u.log", p->replica);
+    unlinkat(b->home, name, 0);
+    NEED(mknodat(b->home, name, S_IFIFO | 0600, 0), "log pipe");
+    b->parts.fifo = openat(b->home, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    NEED(b->parts.fifo, "log pipe");
+    NEED(fchown(b->parts.fifo, b->s->id_base + p->uid, b->s->id_base + p->gid),
+         "log pipe");
+    fcntl(b->parts.fifo, F_SETPIPE_SZ, 256 << 10);
+}
+
+/*
+ * svc/NAME belongs to the service, its group to the gate; setgid hands that
+ * group to the sockets which the service makes in it.
+ */
+static void
+prepare_sockets(struct birth *b)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+    int fd = b->parts.sockets;
+
+    if (fd < 0)
+        return;
+    if (p->flags & GH_LAUNCH_SOCKET_DIR) {
+        NEED(fchown(fd, b->s->id_base + p->uid, b->s->house->group), "svc");
+        NEED(fchmod(fd, 02750), "svc");
+    } else {
+        NEED(fchown(fd, 0, b->s->house->group), "svc");
+        NEED(fchmod(fd, 0750), "svc");
+    }
+}
+
+/* A socket that the service is handed ready to accept; group: the gate's. */
+static void
+open_listener(struct birth *b)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char name[24];
+    int fd;
+
+    if (!(b->s->plan->flags & GH_LAUNCH_LISTEN))
+        return;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    NEED(fd, "listening socket");
+    snprintf(name, sizeof(name), "%u.sock", b->s->plan->replica);
+    unlinkat(b->parts.sockets, name, 0);
+    snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s",
+             b->parts.sockets, name);
+    NEED(bind(fd, (struct sockaddr *)&a, sizeof(a)), "listening socket");
+    NEED(fchownat(b->parts.sockets, name, 0, b->s->house->group,
+                  AT_SYMLINK_NOFOLLOW),
+         "listening socket");
+    NEED(fchmodat(b->parts.sockets, name, 0660, 0), "listening socket");
+    NEED(listen(fd, 1024), "listening socket");
+    b->parts.listen = fd;
+    close(b->parts.sockets);
+    b->parts.sockets = -1;
+}
+
+/* ---- mounts, by descriptor */
+
+/* Is `path` one of the allowed roots or beneath one? */
+static bool
+allowed(const struct gh_sandbox_house *h, const char *path)
+{
+    for (size_t i = 0; h->roots[i] != NULL; i++) {
+        size_t n = strlen(h->roots[i]);
+
+        if (strncmp(path, h->roots[i], n) == 0 &&
+            (path[n] == '\0' || path[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* A path of the host without any link on the way. */
+static int
+open_host(const char *path)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+                           .resolve =
+                               RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+
+    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+}
+
+static uint64_t
+attributes(const struct gh_launch_mount *m)
+{
+    return MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+           (m->flags & GH_LAUNCH_RO ? MOUNT_ATTR_RDONLY : 0) |
+           (m->flags & GH_LAUNCH_NOEXEC ? MOUNT_ATTR_NOEXEC : 0);
+}
+
+static int
+clone_bind(struct birth *b, const struct gh_launch_mount *m)
+{
+    const char *path = gh_launch_text(b->s->plan, m->source);
+    int place, tree;
+
+    if (!allowed(b->s->house, path))
+        gh_sandbox_fail(b->s, EPERM, "policy: host path %s", path);
+    place = open_host(path);
+    if (place < 0 && (m->flags & GH_LAUNCH_OPTIONAL))
+        return -1;
+    NEED(place, "host path %s", path);
+    tree = gh_sandbox_clone_tree(place, "", attributes(m), true);
+    NEED(tree, "host path %s", path);
+    close(place);
+    return tree;
+}
+
+/* A volume's top belongs to whom the service runs as. */
+static int
+clone_volume(struct birth *b, const struct gh_launch_mount *m)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+    const char *name = gh_launch_text(p, m->source);
+    int tree, dir, volumes = open_directory(b->home, "volumes", 0700);
+
+    NEED(volumes, "volumes");
+    dir = open_directory(volumes, name, 0700);
+    NEED(dir, "volume %s", name);
+    NEED(fchown(dir, b->s->id_base + p->uid, b->s->id_base + p->gid),
+         "volume %s", name);
+    tree = gh_sandbox_clone_tree(dir, "", attributes(m), false);
+    NEED(tree, "volume %s", name);
+    close(dir);
+    close(volumes);
+    return tree;
+}
+
+static void
+clone_mounts(struct birth *b)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+
+    for (uint32_t i = 0; i < GH_LAUNCH_MOUNTS; i++)
+        b->parts.mounts[i] = -1;
+    for (uint32_t i = 0; i < p->nmounts; i++) {
+        if (p->mounts[i].kind == GH_LAUNCH_BIND)
+            b->parts.mounts[i] = clone_bind(b, &p->mounts[i]);
+        else if (p->mounts[i].kind == GH_LAUNCH_VOLUME)
+            b->parts.mounts[i] = clone_volume(b, &p->mounts[i]);
+    }
+    if (p->flags & GH_LAUNCH_INIT) {
+        b->parts.init = gh_sandbox_clone_tree(
+            b->s->house->shim_path, "",
+            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false);
+        NEED(b->parts.init, "init");
+    }
+    if (b->parts.sockets >= 0) {
+        int tree = gh_sandbox_clone_tree(
+            b->parts.sockets, "",
+            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, false);
+
+        NEED(tree, "svc");
+        close(b->parts.sockets);
+        b->parts.sockets = tree;
+    }
+}
+
+static void
+clone_host_root(struct birth *b)
+{
+    struct stat st;
+    char path[32];
+
+    for (int i = 0; gh_sandbox_usr[i] != NULL; i++) {
+        snprintf(path, sizeof(path), "/%s", gh_sandbox_usr[i]);
+        b->parts.usr[i] = -1;
+        if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+            continue;
+        b->parts.usr[i] = gh_sandbox_clone_tree(
+            AT_FDCWD, path,
+            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, true);
+        NEED(b->parts.usr[i], "%s", path);
+    }
+    if (!b->s->house->fuse)
+        return;
+    b->fuse = b->parts.fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    NEED(b->fuse, "/dev/fuse");
+    b->parts.traps = gh_sandbox_fuse(b->fuse);
+    NEED(b->parts.traps, "traps");
+}
+
+static void
+clone_rootfs(struct birth *b)
+{
+    const char *path = gh_launch_text(b->s->plan, b->s->plan->rootfs);
+    int place;
+
+    if (!allowed(b->s->house, path))
+        gh_sandbox_fail(b->s, EPERM, "policy: rootfs %s", path);
+    place = open_host(path);
+    NEED(place, "rootfs %s", path);
+    b->parts.root = gh_sandbox_clone_tree(
+        place, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false);
+    NEED(b->parts.root, "rootfs %s", path);
+    close(place);
+}
+
+static void
+clone_devices(struct birth *b)
+{
+    char path[32];
+
+    for (int i = 0; gh_sandbox_device[i] != NULL; i++) {
+        snprintf(path, sizeof(path), "/dev/%s", gh_sandbox_device[i]);
+        b->parts.devices[i] = gh_sandbox_clone_tree(
+            AT_FDCWD, path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, false);
+        NEED(b->parts.devices[i], "%s", path);
+    }
+}
+
+/* ---- birth */
+
+static void
+make_groups(struct birth *b)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+    struct gh_cgroup_limits l = {.memory = p->memory,
+                                 .swap = p->swap,
+                                 .pids = p->pids,
+                                 .cpu_quota_us = p->cpu_quota_us,
+                                 .cpu_period_us = p->cpu_period_us,
+                                 .cpu_shares = p->cpu_shares,
+                                 .cpuset = gh_launch_text(p, p->cpuset)};
+    char leaf[80];
+    struct gh_error e;
+
+    snprintf(leaf, sizeof(leaf), "%s.%u", p->name, p->replica);
+    snprintf(b->state.cgroup, sizeof(b->state.cgroup), "/%s/%s",
+             b->s->house->cgroups.tag, leaf);
+    if (gh_cgroup_make(&b->s->house->cgroups, leaf, &l, b->parts.groups, &e) !=
+        0)
+        fail_with(b->s, &e);
+}
+
+static void
+make_network(struct birth *b)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+    unsigned hint = b->s->id_base >> 16;
+    struct gh_error e;
+
+    for (const char *c = p->name; *c != '\0'; c++)
+        hint = hint * 31 + (unsigned char)*c;
+    if (gh_network_enter(
+            &b->s->house->network, (p->flags & GH_LAUNCH_VETH) != 0,
+            (p->flags & GH_LAUNCH_EGRESS_GATE) != 0, hint + p->replica,
+            &b->host_net, &b->parts.address, &e) != 0)
+        fail_with(b->s, &e);
+    b->state.address = b->parts.address;
+}
+
+static void
+make_channels(struct birth *b)
+{
+    int pair[2];
+
+    NEED(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
+         "channel to the shim");
+    b->shim_notify = pair[0];
+    b->parts.notify = pair[1];
+    NEED(pipe2(pair, O_CLOEXEC), "pipe");
+    b->parts.sync = pair[0];
+    b->wake = pair[1];
+}
+
+static void
+write_maps(struct birth *b, pid_t pid)
+{
+    static const char *const files[] = {"uid_map", "gid_map"};
+    char path[48], map[48];
+
+    snprintf(map, sizeof(map), "0 %u %u\n", b->s->id_base, GH_LAUNCH_IDS);
+    for (int i = 0; i < 2; i++) {
+        int fd;
+
+        snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, files[i]);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        NEED(fd, "%s", files[i]);
+        NEED(write(fd, map, strlen(map)), "%s", files[i]);
+        close(fd);
+    }
+}
+
+/* The files of an image belong to ids of the host; inside they shall be those
+ * of the namespace. Where the file system cannot, they stay nobody's. */
+static void
+map_rootfs(struct birth *b, pid_t pid)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
+    char path[48];
+    int ns;
+
+    if (b->parts.root < 0)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+    ns = open(path, O_RDONLY | O_CLOEXEC);
+    NEED(ns, "user namespace");
+    attr.userns_fd = (uint64_t)ns;
+    mount_setattr(b->parts.root, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+    close(ns);
+}
+
+static int
+write_state(int home, const struct gh_shim_state *state)
+{
+    char name[24], fresh[24];
+    int fd;
+
+    snprintf(name, sizeof(name), "%u.state", state->replica);
+    snprintf(fresh, sizeof(fresh), "%u.fresh", state->replica);
+    fd = openat(home, fresh,
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -1;
+    if (write(fd, state, sizeof(*state)) != (ssize_t)sizeof(*state)) {
+        close(fd);
+        return -1;
+    }
+    close(fd);
+    return renameat(home, fresh, home, name);
+}
+
+static void
+fill_state(struct birth *b, pid_t pid)
+{
+    const struct gh_launch_plan *p = b->s->plan;
+    struct gh_shim_state *st = &b->state;
+
+    st->magic = GH_SHIM_MAGIC;
+    st->version = GH_SHIM_VERSION;
+    memcpy(st->boot, b->s->house->boot, sizeof(st->boot));
+    memcpy(st->name, p->name, sizeof(st->name));
+    st->replica = p->replica;
+    st->flags = p->flags;
+    st->id_base = b->s->id_base;
+    st->pid = pid;
+    st->pid_start = gh_sandbox_start_time(pid);
+    st->shim = getpid();
+    st->shim_start = gh_sandbox_start_time(st->shim);
+    st->started_ms = now_ms();
+    st->status = -1;
+    st->stop_signal = p->stop_signal;
+    st->grace_ms = p->grace_ms;
+    st->log_size = p->log_size;
+    st->log_files = p->log_files;
+}
+
+static pid_t
+give_birth(struct birth *b, int *pidfd)
+{
+    int group = b->parts.groups[GH_CGROUP_UNIFIED];
+    struct clone_args args = {
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+                 CLONE_NEWUTS | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
+                 (group >= 0 ? CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = (uint64_t)(group >= 0 ? group : 0)};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+    if (pid == 0) {
+        close(b->wake);
+        close(b->shim_notify);
+        gh_sandbox_inside(b->s, &b->parts);
+    }
+    NEED(pid, "clone3");
+    return pid;
+}
+
+static void
+report_birth(struct birth *b, int pidfd)
+{
+    struct gh_sandbox_report r = {.kind = GH_SANDBOX_BORN, .state = b->state};
+
+    NEED(gh_launch_send(b->s->report, &r, sizeof(r), &pidfd, 1), "report");
+}
+
+/* ---- the shim */
+
+/* Every capability goes: what the shim still does, it does as owner. */
+static int
+renounce(void)
+{
+    struct {
+        uint32_t version;
+        int pid;
+    } head = {0x20080522, 0};
+    uint32_t data[6] = {0};
+
+    for (int cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+            break;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
+        syscall(SYS_capset, &head, data) != 0)
+        return -1;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* Puts the descriptors where a shim looks for them and executes it. */
+static void
+become_shim(const struct gh_sandbox_house *h, unsigned replica,
+            const int fds[6])
+{
+    int high[6], program;
+    char text[16];
+    char *argv[] = {(char *)"gatehouse-shim", text, NULL};
+    char *envp[] = {NULL};
+    sigset_t none;
+
+    snprintf(text, sizeof(text), "%u", replica);
+    for (int i = 0; i < 6; i++)
+        high[i] = fcntl(fds[i] < 0 ? h->null : fds[i], F_DUPFD_CLOEXEC, 64);
+    program = fcntl(h->shim, F_DUPFD_CLOEXEC, 64);
+    for (int i = 0; i < 6; i++)
+        if (high[i] < 0 || dup2(high[i], GH_SHIM_DIR + i) < 0)
+            return;
+    dup2(h->null, 0);
+    dup2(h->null, 1);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (setsid() < 0 && errno != EPERM)
+        return;
+    if (chdir("/") != 0 || renounce() != 0)
+        return;
+    syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH);
+}
+
+void
+gh_sandbox_run(const struct gh_sandbox *s)
+{
+    struct birth birth = {.s = s, .fuse = -1, .host_net = -1};
+    struct birth *b = &birth;
+    int pidfd = -1;
+    pid_t pid;
+
+    b->parts.root = b->parts.sockets = b->parts.traps = b->parts.fuse = -1;
+    b->parts.listen = b->parts.init = -1;
+    umask(0);
+    open_home(b);
+    open_fifo(b);
+    prepare_sockets(b);
+    open_listener(b);
+    if (s->plan->flags & GH_LAUNCH_ROOTFS)
+        clone_rootfs(b);
+    else
+        clone_host_root(b);
+    clone_devices(b);
+    clone_mounts(b);
+    make_groups(b);
+    make_channels(b);
+    make_network(b);
+    pid = give_birth(b, &pidfd);
+    NEED(setns(b->host_net, CLONE_NEWNET), "back to the host's network");
+    write_maps(b, pid);
+    map_rootfs(b, pid);
+    fill_state(b, pid);
+    NEED(write_state(b->home, &b->state), "state");
+    report_birth(b, pidfd);
+    close(b->parts.notify);
+    NEED(write(b->wake, "", 1), "wake");
+    become_shim(s->house, s->plan->replica,
+                (int[6]){b->home, b->logs, pidfd, b->parts.fifo, b->shim_notify,
+                         b->fuse});
+    gh_sandbox_fail(s, errno, "gatehouse-shim");
+}
+
+void
+gh_sandbox_reshim(const struct gh_sandbox_house *h,
+                  const struct gh_shim_state *old)
+{
+    struct gh_shim_state state = *old;
+    char path[96], name[24];
+    int dir, home, logs, fifo, pidfd;
+
+    dir = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "services/%s", state.name);
+    home = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    logs = openat(dir, "log/services", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(name, sizeof(name), "%u.log", state.replica);
+    fifo = openat(home, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    pidfd = (int)syscall(SYS_pidfd_open, state.pid, 0);
+    if (dir < 0 || home < 0 || logs < 0 || fifo < 0 || pidfd < 0 ||
+        gh_sandbox_start_time(state.pid) != state.pid_start)
+        _exit(1);
+    state.shim = getpid();
+    state.shim_start = gh_sandbox_start_time(state.shim);
+    if (write_state(home, &state) == 0)
+        become_shim(h, state.replica,
+                    (int[6]){home, logs, pidfd, fifo, -1, -1});
+    _exit(1);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a shim; each keeps its state in its own file. */
+#ifndef GH_SHIM_PARTS_H
+#define GH_SHIM_PARTS_H
+
+#include "shim.h"
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+
+uint64_t gh_shim_now_ms(void);
+
+/* ---- shim_log.c: DIR/log/services/NAME.log, NAME.log.1, ... */
+
+void gh_shim_log_open(const struct gh_shim_state *s);
+/* Copies what the FIFO holds; turns the file over when it is full. When the
+ * disk is full what cannot be written is dropped, so nobody blocks. */
+void gh_shim_log_copy(int fifo);
+
+/* ---- shim_report.c: R.reports, mapped */
+
+void gh_shim_report_open(const struct gh_shim_state *s);
+void gh_shim_report_call(const struct seccomp_notif *call);
+void gh_shim_report_file(const char *path, int pid);
+/* Bytes of log files that have been turned over, for readers of offsets. */
+void gh_shim_report_log_base(uint64_t bytes);
+uint64_t gh_shim_report_get_log_base(void);
+
+/* ---- shim_trap.c: the FUSE file system of the traps */
+
+/* 0 when `fd` is a FUSE device. */
+int gh_shim_trap_open(int fd);
+int gh_shim_trap_answer(int fd); /* one request; -1 when it is unmounted */
+
+/* ---- shim_init.c: pid 1 of a service that asks for one */
+
+int gh_shim_init(char **argv);
+
+#endif
