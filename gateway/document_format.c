@@ -76,10 +76,14 @@ is_address(const char *host)
     return inet_pton(AF_INET6, v6, buf) == 1;
 }
 
+/* Names below "localhost" too (RFC 6761): a portal wants a domain. */
 static bool
 is_loopback(const char *host)
 {
+    const char *tail = strrchr(host, '.');
+
     return !strcmp(host, "localhost") || !strcmp(host, "[::1]") ||
+           (tail != NULL && !strcmp(tail, ".localhost")) ||
            (!strncmp(host, "127.", 4) && is_address(host));
 }
 
