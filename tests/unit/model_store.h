@@ -43,7 +43,7 @@ struct model_store {
     char recall[80];
 };
 
-static void
+static inline void
 model_init(struct model_store *m, uint64_t now_ms)
 {
     memset(m, 0, sizeof(*m));
@@ -52,14 +52,14 @@ model_init(struct model_store *m, uint64_t now_ms)
     m->run = 1;
 }
 
-static void
+static inline void
 model_finish(struct model_store *m)
 {
     free(m->limit);
 }
 
 /* FLUSHALL. */
-static void
+static inline void
 model_flush(struct model_store *m)
 {
     m->nlimits = 0;
@@ -68,7 +68,7 @@ model_flush(struct model_store *m)
     m->epoch_run = 0;
 }
 
-static struct model_limit *
+static inline struct model_limit *
 model_limit(struct model_store *m, const char *key)
 {
     size_t i;
@@ -85,7 +85,7 @@ model_limit(struct model_store *m, const char *key)
     return &m->limit[i];
 }
 
-static struct model_life *
+static inline struct model_life *
 model_life(struct model_limit *l, const char *name)
 {
     size_t i;
@@ -101,7 +101,7 @@ model_life(struct model_limit *l, const char *name)
     return &l->life[i];
 }
 
-static double
+static inline double
 max_of(double a, double b)
 {
     return a > b ? a : b;
@@ -115,7 +115,7 @@ struct model_step {
 };
 
 /* Raises what the store has to what the node says. Returns whether it lost. */
-static bool
+static inline bool
 model_tell(struct model_store *m, struct model_step *st, const char *key,
            const char *node, char **a)
 {
@@ -167,7 +167,7 @@ model_tell(struct model_store *m, struct model_step *st, const char *key,
     return lost;
 }
 
-static void
+static inline void
 model_grant(struct model_step *st, double hosts, bool broken)
 {
     double share, grant;
@@ -182,7 +182,7 @@ model_grant(struct model_step *st, double hosts, bool broken)
 }
 
 /* Arguments after EVALSHA and the SHA: count of keys, keys, the rest. */
-static void
+static inline void
 model_lease(struct model_store *m, char **v, struct gh_buffer *out)
 {
     size_t keys = strtoul(v[0], NULL, 10), n, i;
@@ -226,7 +226,7 @@ model_lease(struct model_store *m, char **v, struct gh_buffer *out)
     }
 }
 
-static void
+static inline void
 model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
 {
     char **a = v + 3;
@@ -260,7 +260,7 @@ model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
                                               : 0));
 }
 
-static redisReply *
+static inline redisReply *
 model_parse(const void *data, size_t len)
 {
     redisReader *r = redisReaderCreate();
@@ -274,7 +274,7 @@ model_parse(const void *data, size_t len)
 }
 
 /* One command in, its reply out (freeReplyObject). */
-static redisReply *
+static inline redisReply *
 model_send(struct model_store *m, const struct gh_scripts *s,
            const struct gh_buffer *command)
 {
