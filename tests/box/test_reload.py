@@ -169,10 +169,8 @@ def test_nginx_stops_quickly_and_cleanly_under_load(stack):
 def test_a_configuration_that_bypasses_the_gate_is_refused(gate, where, text):
     from lib.stack import Gate
     other = Gate(gate, **{where: text})
-    if text.startswith("ignore"):
-        gate.expect("ignore_invalid_headers")
     status, said = other.check()
-    gate.expect(r"nginx-\d+/nginx.conf")
+    other.error_log.unlink()        # its [emerg] was wanted
     assert status != 0, said
     assert "gatehouse" in said, said
     word = text.split()[0] if not text.startswith("location") else "satisfy"

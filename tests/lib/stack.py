@@ -500,7 +500,7 @@ class Stack:
               app=None, key=True, account_plan=None, more=None):
         """A Scene with these limits in its plan; `api`, `plan`, `account`,
         `app` override fields of the document's items."""
-        name = name or "s%d" % next(self.numbers)
+        name = name or "s%04d" % next(self.numbers)  # none begins another
         limits = [{"metric": "hits", **x} for x in limits]
         items = {
             "apis": [{"name": name, "hosts": ["*"], "path": "/" + name,
