@@ -7,12 +7,14 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -249,6 +251,24 @@ read_secret(struct gh_control *c, struct gh_error *e)
     return rc;
 }
 
+/* One writer: a second one would also take the socket's name away. Held until
+ * the process ends. */
+static int
+lock_catalog(const char *dir, struct gh_error *e)
+{
+    const char *path = below(dir, "control.lock");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = 0;
+
+    if (fd < 0)
+        rc = gh_error_sys(e, errno, "%s", path);
+    else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        rc = gh_error_set(e, GH_EEXIST,
+                          "%s: another gatehouse-control is running here", dir);
+    free((void *)path);
+    return rc;
+}
+
 static int
 open_catalog(struct gh_control *c, struct gh_error *e)
 {
@@ -258,6 +278,8 @@ open_catalog(struct gh_control *c, struct gh_error *e)
     if (mkdir(path, 02750) != 0 && errno != EEXIST)
         rc = gh_error_sys(e, errno, "%s", path);
     else
+        rc = lock_catalog(path, e);
+    if (rc == 0)
         rc =
             gh_catalog_open_writer(path, c->o.map_mb, c->group, &c->catalog, e);
     free((void *)path);

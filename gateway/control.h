@@ -167,7 +167,10 @@ void gh_control_check(struct gh_control *c, const struct gh_items *want,
 /* Writes one record again from c->items and what else is known of it. */
 int gh_control_refresh(struct gh_control *c, enum gh_kind k, const char *name,
                        struct gh_error *e);
-/* One doc of `kind`, NULL json removes it; its own write. */
+/* gh_catalog_commit(), counted; a full disk is told as such. */
+int gh_control_commit(struct gh_control *c, struct gh_catalog_write *w,
+                      struct gh_error *e);
+/* One doc of `kind`, NULL json removes it; within a write. */
 int gh_control_put_doc(struct gh_catalog_write *w, const char *kind,
                        const char *name, const json_t *json,
                        struct gh_error *e);

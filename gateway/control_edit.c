@@ -99,9 +99,8 @@ store_prints(struct gh_control *c, const json_t *prints, struct gh_error *e)
             return -1;
         }
     }
-    if (gh_catalog_commit(w, e) != 0)
+    if (gh_control_commit(c, w, e) != 0)
         return -1;
-    c->generation++;
     json_object_update(c->prints, (json_t *)prints);
     return 0;
 }

@@ -157,9 +157,8 @@ store_records(struct gh_control *c, const char *app, json_t *a, json_t *b,
         gh_catalog_abort(w);
         return -1;
     }
-    if (gh_catalog_commit(w, e) != 0)
+    if (gh_control_commit(c, w, e) != 0)
         return -1;
-    c->generation++;
     of = json_object_get(c->keys, app);
     if (of == NULL) {
         of = json_object();
@@ -436,10 +435,8 @@ gh_control_revoke_key(struct gh_request *r)
                     gh_catalog_remove_credential(w, digest, &e) >= 0 &&
                     gh_catalog_remove_doc(w, "key", gh_slice_str(name), &e) >=
                         0) {
-                    if (gh_catalog_commit(w, &e) == 0) {
-                        r->c->generation++;
+                    if (gh_control_commit(r->c, w, &e) == 0)
                         json_object_del(of, r->param[1]);
-                    }
                 } else
                     gh_catalog_abort(w);
             }

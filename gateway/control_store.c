@@ -10,7 +10,9 @@
 #include "encode.h"
 #include "log.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 static struct gh_slice
 name_of(const char *name)
@@ -27,12 +29,31 @@ gh_control_put_doc(struct gh_catalog_write *w, const char *kind,
 
     if (json == NULL)
         return gh_catalog_remove_doc(w, kind, name_of(name), e) < 0 ? -1 : 0;
-    text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+    text = json_dumps(json, JSON_COMPACT);
     if (text == NULL)
         return gh_error_set(e, GH_ENOMEM, "out of memory");
     rc = gh_catalog_put_doc(w, kind, name_of(name), gh_slice_str(text), e);
     free(text);
     return rc;
+}
+
+/* A write that the disk cut short comes back as EIO: what it means is told. */
+int
+gh_control_commit(struct gh_control *c, struct gh_catalog_write *w,
+                  struct gh_error *e)
+{
+    struct statvfs fs;
+    char path[600];
+
+    if (gh_catalog_commit(w, e) == 0) {
+        c->generation++;
+        return 0;
+    }
+    snprintf(path, sizeof(path), "%s/catalog", c->o.dir);
+    if (e->code == GH_EIO && e->sys == EIO && statvfs(path, &fs) == 0 &&
+        (uint64_t)fs.f_bavail * fs.f_frsize < (1 << 20))
+        gh_error_sys(e, ENOSPC, "commit the catalog");
+    return -1;
 }
 
 /* ---- loading */
@@ -383,9 +404,8 @@ gh_control_store(struct gh_control *c, struct gh_items *want,
         gh_catalog_abort(w);
         return -1;
     }
-    if (gh_catalog_commit(w, e) != 0)
+    if (gh_control_commit(c, w, e) != 0)
         return -1;
-    c->generation++;
     forget_removed(c, want);
     gh_items_finish(&c->items);
     c->items = *want;
@@ -409,8 +429,7 @@ gh_control_refresh(struct gh_control *c, enum gh_kind k, const char *name,
         gh_catalog_abort(w);
         return -1;
     }
-    if (gh_catalog_commit(w, e) != 0)
+    if (gh_control_commit(c, w, e) != 0)
         return -1;
-    c->generation++;
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "document_schema.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <yaml.h>
 
 struct writing {
@@ -199,40 +200,71 @@ gh_document_write_json(const json_t *v, struct gh_buffer *out)
     return finish(&w);
 }
 
-/* Fields in the order of the schema, whatever order they came in. */
+/* Fields in the order of the schema, whatever order they came in; secrets
+ * stay out. New reference. */
 static json_t *
-ordered(const struct gh_field *fields, const json_t *item)
+ordered(const struct gh_field *f, json_t *v)
 {
-    json_t *o = json_object(), *v;
+    json_t *o, *e;
+    size_t i;
 
-    for (const struct gh_field *f = fields; f->name != NULL; f++) {
-        v = json_object_get(item, f->name);
-        if (v != NULL && !(f->flags & GH_SECRET))
-            json_object_set(o, f->name, v);
+    if (f->type == GH_T_LIST && f->of->type == GH_T_OBJECT) {
+        o = json_array();
+        json_array_foreach(v, i, e)
+        {
+            json_array_append_new(o, ordered(f->of, e));
+        }
+        return o;
+    }
+    if (f->type != GH_T_OBJECT)
+        return json_incref(v);
+    o = json_object();
+    for (const struct gh_field *in = f->of; in->name != NULL; in++) {
+        e = json_object_get(v, in->name);
+        if (e != NULL && !(in->flags & GH_SECRET))
+            json_object_set_new(o, in->name, ordered(in, e));
     }
     return o;
 }
 
-static void
-kind_items(struct writing *w, const struct gh_schema *s, const json_t *items)
+static int
+by_name(const void *a, const void *b)
 {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* By name: so that an export says the same before and after a restart. */
+static void
+kind_items(struct writing *w, const struct gh_schema *s, json_t *items)
+{
+    const struct gh_field whole = {.type = GH_T_OBJECT, .of = s->fields};
+    const char **names = calloc(json_object_size(items) + 1, sizeof(*names));
     yaml_event_t ev;
     const char *name;
     json_t *item, *o;
+    size_t n = 0;
 
+    if (names == NULL) {
+        w->failed = true;
+        return;
+    }
+    json_object_foreach(items, name, item)
+    {
+        names[n++] = name;
+    }
+    qsort(names, n, sizeof(*names), by_name);
     scalar(w, s->plural, true);
     emit(w, &ev,
-         yaml_sequence_start_event_initialize(&ev, NULL, NULL, 1,
-                                              json_object_size(items) == 0
-                                                  ? YAML_FLOW_SEQUENCE_STYLE
-                                                  : YAML_BLOCK_SEQUENCE_STYLE));
-    json_object_foreach((json_t *)items, name, item)
-    {
-        o = ordered(s->fields, item);
+         yaml_sequence_start_event_initialize(
+             &ev, NULL, NULL, 1,
+             n == 0 ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE));
+    for (size_t i = 0; i < n; i++) {
+        o = ordered(&whole, json_object_get(items, names[i]));
         map(w, o);
         json_decref(o);
     }
     emit(w, &ev, yaml_sequence_end_event_initialize(&ev));
+    free(names);
 }
 
 int
