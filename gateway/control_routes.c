@@ -126,6 +126,8 @@ parameters(const struct gh_route *route)
     for (const char *p = strchr(route->path, '{'); p != NULL;
          p = strchr(p + 1, '{')) {
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(p + 1, "}"), p + 1);
+        if (strcmp(name, "kind") == 0)
+            continue; /* each kind has its own path */
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in",
                             "path", "required", 1, "schema", "type", "string"));

@@ -13,8 +13,8 @@
 #include <time.h>
 
 #define HOUR_MS UINT64_C(3600000)
-#define HOURS_MAX (UINT64_C(24) * 366)
-#define KEYS_MAX 40000 /* asked for in one answer */
+#define HOURS_MAX (UINT64_C(24) * 366 * 2)
+#define KEYS_MAX 100000 /* asked for in one answer */
 
 struct asking {
     struct gh_request *r;
@@ -56,8 +56,10 @@ usual_span(enum gh_period p)
         return 7 * 24 * HOUR_MS;
     case GH_WEEK:
         return 8 * 7 * 24 * HOUR_MS;
-    default:
+    case GH_MONTH:
         return 365 * 24 * HOUR_MS;
+    default:
+        return HOUR_MS; /* this year */
     }
 }
 
@@ -88,9 +90,9 @@ parse_query(struct asking *q)
                1;
     q->from = gh_period_window(q->period, q->from).start_ms;
     q->to = (q->to / HOUR_MS + 1) * HOUR_MS;
-    if (q->from >= q->to || (q->to - q->from) / HOUR_MS > HOURS_MAX + 24 * 31)
+    if (q->from >= q->to || (q->to - q->from) / HOUR_MS > HOURS_MAX)
         return gh_request_fail(q->r, 422, "invalid",
-                               "from must be before to, by a year at most"),
+                               "from must be before to, by two years at most"),
                1;
     return 0;
 }
