@@ -19,7 +19,7 @@
 #define MIN_INTERVAL_MS 10000u
 #define INTERVAL_MS (15u * 60 * 1000)
 #define RETRY_MS 500u       /* after a failure, doubled up to */
-#define RETRY_MAX_MS 30000u
+#define RETRY_MAX_MS 10000u
 #define WATCH_MS 300u       /* how soon a new provider is seen */
 #define WAIT_MS 12000u      /* the longest a caller waits for a fetch */
 #define PROVIDERS_MAX 64

@@ -45,7 +45,7 @@ int gh_session_key(const struct gh_session_keys *k, struct gh_slice value,
                    char d[GH_SESSION_KEY_LEN + 1]);
 
 struct gh_session {
-    struct gh_identity identity; /* expires_ms is not the session's end */
+    struct gh_identity identity; /* its expires_ms is the session's end */
     uint64_t start_ms;           /* when the login ended */
     uint64_t idle_ms;            /* longest pause between two calls */
     uint64_t end_ms;             /* absolute end */
