@@ -83,6 +83,8 @@ class Ground:
 
     def __enter__(self):
         os.sched_setaffinity(0, {LOAD_CPU})     # Redis and all else too
+        if os.geteuid() == 0:
+            os.setpriority(os.PRIO_PROCESS, 0, -15)     # and our children
         self.stack = Stack(
             workers=1, zone="128m", main="worker_cpu_affinity 01;",
             server="access_log off; keepalive_requests 1000000000;")
@@ -172,8 +174,8 @@ def token(ground):
     ground.stack.must("PUT", "/v1/idps/bench-idp/discovered", {
         "authorization_endpoint": "https://idp.test/a",
         "token_endpoint": "https://idp.test/t",
-        "userinfo_endpoint": "", "end_session_endpoint": "",
-        "jwks_uri": "https://idp.test/k", "require_iss": False,
+        "userinfo_endpoint": "https://idp.test/u",
+        "end_session_endpoint": "https://idp.test/e", "jwks_uri": "https://idp.test/k", "require_iss": False,
         "keys": [{"kid": "bench", "algs": ["RS256"],
                   "jwk": json.loads(key.export_public())}]})
     now = int(time.time())
@@ -246,10 +248,12 @@ def measure(ground, args):
     one = Caller(ground, "one", scene.path, ["X-API-Key: " + scene.key])
     case("API key + 3 limits, 1 application", one, target=1.10)
 
-    before = sum(stack.redis.calls().values())
+    before = stack.redis.commands()
     sample = ground.load("gate", one, 3)
+    facts["redis_commands_per_second"] = (
+        stack.redis.commands() - before) / sample["seconds"]
     facts["redis_commands_per_request"] = (
-        sum(stack.redis.calls().values()) - before) / sample["requests"]
+        stack.redis.commands() - before) / sample["requests"]
 
     lines = ["X-API-Key: " + k for k in stack.fill(scene, args.many)]
     some = Caller(ground, "some", scene.path, lines[:1000])

@@ -34,7 +34,7 @@ SHARED_HEADERS = {"model.h"}
 # Domain code has no sockets, no threads, no event loop, no clock.
 HOST_HEADERS = re.compile(
     r"^(sys/(socket|epoll|poll|un|timerfd|eventfd|wait)\.h|poll\.h|netdb\.h|"
-    r"netinet/.*|pthread\.h|threads\.h|microhttpd\.h|systemd/.*|curl/.*|"
+    r"netinet/.*|threads\.h|microhttpd\.h|systemd/.*|curl/.*|"
     r"ngx_.*|nginx\.h)$")
 HOST_CALLS = re.compile(
     r"^(time|clock_gettime|gettimeofday|clock|socket|connect|bind|accept4?|"
