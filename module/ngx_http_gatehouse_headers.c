@@ -144,6 +144,45 @@ ngx_http_gatehouse_remove(ngx_http_request_t *r, ngx_list_part_t **at,
 }
 
 
+/*
+ * The host of an absolute target is the one that counts, and the Host header
+ * is to be replaced by it (RFC 9112, section 3.2.2).
+ */
+
+static ngx_int_t
+ngx_http_gatehouse_target_host(ngx_http_request_t *r)
+{
+    u_char  *p, *end;
+    size_t   len;
+
+    if (r->headers_in.host == NULL || r->internal) {
+        return NGX_OK;
+    }
+
+    for (end = r->host_end;
+         end < r->request_line.data + r->request_line.len
+         && (*end == ':' || (*end >= '0' && *end <= '9'));
+         end++)
+    {
+        /* the port */
+    }
+
+    len = end - r->host_start;
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, r->host_start, len);
+
+    r->headers_in.host->value.data = p;
+    r->headers_in.host->value.len = len;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
 {
@@ -160,6 +199,14 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
 
     claims = ngx_http_gatehouse_catalog_begin() == NGX_OK
              && ngx_http_gatehouse_catalog_has_reserved();
+
+    if (r->host_start && ngx_http_gatehouse_target_host(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->args.len && ngx_http_gatehouse_path_mask_line(r) == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     part = &r->headers_in.headers.part;
 

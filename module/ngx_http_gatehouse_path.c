@@ -5,10 +5,13 @@
 
 
 #include "ngx_http_gatehouse_path.h"
+#include "ngx_http_gatehouse_catalog.h"
 
 
 static ngx_int_t ngx_http_gatehouse_path_hex(u_char *p, u_char *last);
 static u_char *ngx_http_gatehouse_path_raw(u_char *p, u_char *last);
+static u_char *ngx_http_gatehouse_path_args(u_char *dst, ngx_str_t *args,
+    ngx_str_t *secret, ngx_uint_t mask);
 static ngx_uint_t ngx_http_gatehouse_path_decoded(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_gatehouse_path_named(u_char *p, u_char *last,
     ngx_str_t *name);
@@ -374,7 +377,12 @@ ngx_http_gatehouse_path_arg(ngx_http_request_t *r, ngx_str_t *name,
 }
 
 
-u_char *
+/*
+ * Writes "args" to "dst" without the parameter "secret", or, if "mask" is set,
+ * with its value as "***": 4 bytes more per parameter at most.
+ */
+
+static u_char *
 ngx_http_gatehouse_path_args(u_char *dst, ngx_str_t *args, ngx_str_t *secret,
     ngx_uint_t mask)
 {
@@ -419,4 +427,128 @@ ngx_http_gatehouse_path_args(u_char *dst, ngx_str_t *args, ngx_str_t *secret,
     }
 
     return dst;
+}
+
+
+static ngx_uint_t
+ngx_http_gatehouse_path_has(ngx_str_t *args, ngx_str_t *name)
+{
+    u_char  *p, *next, *last;
+
+    last = args->data + args->len;
+
+    for (p = args->data; p < last; p = next + 1) {
+
+        next = ngx_strlchr(p, last, '&');
+        if (next == NULL) {
+            next = last;
+        }
+
+        if (ngx_http_gatehouse_path_named(p, next, name)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
+ngx_http_gatehouse_path_mask(ngx_http_request_t *r, ngx_str_t *target)
+{
+    u_char       *p, *q, *last, *dst;
+    size_t        n;
+    ngx_str_t     args, *names;
+    ngx_int_t     rc;
+    ngx_uint_t    i;
+    ngx_array_t  *secrets;
+
+    secrets = ngx_http_gatehouse_catalog_secret_args();
+    last = target->data + target->len;
+    names = secrets->elts;
+    rc = NGX_DECLINED;
+
+    if (secrets->nelts == 0 || target->len == 0) {
+        return rc;
+    }
+
+    p = ngx_strlchr(target->data, last, '?');
+    if (p == NULL) {
+        return rc;
+    }
+
+    p++;
+    args.data = p;
+    args.len = last - p;
+
+    for (i = 0; i < secrets->nelts; i++) {
+
+        if (!ngx_http_gatehouse_path_has(&args, &names[i])) {
+            continue;
+        }
+
+        for (n = 1, q = args.data; q < args.data + args.len; q++) {
+            n += (*q == '&');
+        }
+
+        dst = ngx_pnalloc(r->pool, args.len + 4 * n);
+        if (dst == NULL) {
+            return NGX_ERROR;
+        }
+
+        args.len = ngx_http_gatehouse_path_args(dst, &args, &names[i], 1)
+                   - dst;
+        args.data = dst;
+        rc = NGX_OK;
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    n = p - target->data;
+
+    dst = ngx_pnalloc(r->pool, n + args.len);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ngx_cpymem(dst, target->data, n), args.data, args.len);
+
+    target->data = dst;
+    target->len = n + args.len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_gatehouse_path_mask_line(ngx_http_request_t *r)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_int_t   rc;
+    ngx_str_t   target;
+
+    target = r->unparsed_uri;
+
+    rc = ngx_http_gatehouse_path_mask(r, &target);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    len = r->method_name.len + 1 + target.len + 1 + r->http_protocol.len;
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->request_line.data = p;
+    r->request_line.len = ngx_sprintf(p, "%V %V %V", &r->method_name, &target,
+                                      &r->http_protocol)
+                          - p;
+
+    return NGX_OK;
 }

@@ -36,12 +36,15 @@ ngx_uint_t ngx_http_gatehouse_path_arg(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value);
 
 /*
- * Writes "args" to "dst" without the parameter "secret", or, if "mask" is set,
- * with its value as "***".  Returns the end; needs 3 bytes more than args per
- * parameter at most.
+ * Masks the values of all parameters by which some API takes keys: "target" is
+ * a raw one and becomes the masked copy.  NGX_OK, NGX_DECLINED when there is
+ * nothing to mask, or NGX_ERROR.
  */
-u_char *ngx_http_gatehouse_path_args(u_char *dst, ngx_str_t *args,
-    ngx_str_t *secret, ngx_uint_t mask);
+ngx_int_t ngx_http_gatehouse_path_mask(ngx_http_request_t *r,
+    ngx_str_t *target);
+
+/* the same for the request line, which nginx' own log lines show */
+ngx_int_t ngx_http_gatehouse_path_mask_line(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_GATEHOUSE_PATH_H_INCLUDED_ */

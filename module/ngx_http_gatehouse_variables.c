@@ -54,63 +54,6 @@ ngx_http_gatehouse_add_variables(ngx_conf_t *cf)
 }
 
 
-/* each parameter that some API takes keys by is masked, whatever API it was */
-
-static ngx_int_t
-ngx_http_gatehouse_target(ngx_http_request_t *r,
-    ngx_http_gatehouse_ctx_t *ctx, ngx_str_t *out)
-{
-    u_char       *p, *q;
-    ngx_str_t     target, args, *names;
-    ngx_uint_t    i, n;
-    ngx_array_t  *secrets;
-
-    target = ctx ? ctx->target : r->unparsed_uri;
-    secrets = ngx_http_gatehouse_catalog_secret_args();
-
-    *out = target;
-
-    p = ngx_strlchr(target.data, target.data + target.len, '?');
-
-    if (p == NULL || secrets->nelts == 0) {
-        return NGX_OK;
-    }
-
-    p++;
-    args.data = p;
-    args.len = target.data + target.len - p;
-
-    names = secrets->elts;
-
-    for (i = 0; i < secrets->nelts; i++) {
-
-        for (n = 1, q = args.data; q < args.data + args.len; q++) {
-            n += (*q == '&');
-        }
-
-        out->data = ngx_pnalloc(r->pool, args.len + 4 * n);
-        if (out->data == NULL) {
-            return NGX_ERROR;
-        }
-
-        out->len = ngx_http_gatehouse_path_args(out->data, &args, &names[i], 1)
-                   - out->data;
-        args = *out;
-    }
-
-    out->data = ngx_pnalloc(r->pool, (p - target.data) + args.len);
-    if (out->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    out->len = ngx_cpymem(ngx_cpymem(out->data, target.data, p - target.data),
-                          args.data, args.len)
-               - out->data;
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_http_gatehouse_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -123,7 +66,9 @@ ngx_http_gatehouse_variable(ngx_http_request_t *r,
     ngx_str_null(&s);
 
     if (data == NGX_HTTP_GATEHOUSE_TARGET_VARIABLE) {
-        if (ngx_http_gatehouse_target(r->main, ctx, &s) != NGX_OK) {
+        s = ctx ? ctx->target : r->main->unparsed_uri;
+
+        if (ngx_http_gatehouse_path_mask(r->main, &s) == NGX_ERROR) {
             return NGX_ERROR;
         }
 
