@@ -99,6 +99,49 @@ def variables():
     return table(("variable", "what it holds"), lines)
 
 
+def forwarded():
+    lines = [(f"`{r[1]}`", r[2])
+             for r in rows("module/ngx_http_gatehouse_headers.c",
+                           "NGX_HTTP_GATEHOUSE_FORWARDED")]
+    return "Taken out of every request first, in any spelling.\n\n" + \
+        table(("header", "what it holds"), lines)
+
+
+# What clients get. The text is here, the names are looked for in the module.
+ANSWERED = (
+    ("Gatehouse-Decision", "the decision's id, on every refusal"),
+    ("RateLimit-Policy", "each limit: its name, `q` calls in `w` seconds"),
+    ("RateLimit", "the limit that is nearest: `r` calls left, `t` seconds to "
+                  "go"),
+    ("X-RateLimit-Limit", "the same for old clients, with the API's "
+                          "`classic_headers`; so -Remaining and -Reset"),
+    ("Retry-After", "seconds; with 429 and 503"),
+    ("WWW-Authenticate", "with 401: what the API takes"),
+    ("Gatehouse-Over", "the soft limits that are passed"),
+)
+
+
+def answered():
+    source = "".join(p.read_text() for p in (ROOT / "module").glob("*.[ch]"))
+    for name, _ in ANSWERED:
+        if f'"{name}"' not in source:
+            sys.exit(f"docs/reference.py: the module knows no header {name}")
+    return table(("header", "what it says"),
+                 [(f"`{n}`", t) for n, t in ANSWERED])
+
+
+def metrics():
+    lines = [(f"`gatehouse_{r[1]}`", r[2])
+             for r in rows("module/ngx_http_gatehouse_zone.h",
+                           "NGX_HTTP_GATEHOUSE_COUNTERS")]
+    source = (ROOT / "module/ngx_http_gatehouse_metrics.c").read_text()
+    for found in re.finditer(r'\{ "(gatehouse_\w+)", "\w+",\s*"([^"]+)"',
+                             source):
+        lines.append((f"`{found[1]}`", found[2]))
+    lines.append(("`gatehouse_requests_total`", "Requests by code and status"))
+    return table(("figure", "what it counts"), lines)
+
+
 def routes():
     """Rows of gh_routes: {"GET", "/v1/status", rights, handler, id, text..."""
     text = (ROOT / "gateway/control_routes.c").read_text()
@@ -140,6 +183,9 @@ SECTIONS = (
     ("nginx directives", directives),
     ("nginx variables", variables),
     ("Error codes of the gate", faults),
+    ("Headers to clients", answered),
+    ("Headers to services", forwarded),
+    ("Figures for Prometheus", metrics),
     ("The admin's document", printed("gatehouse-control", "--reference")),
     ("Control API", routes),
     ("Commands", printed("gatehouse", "help", "--markdown")),

@@ -64,7 +64,8 @@ def sweep(stage, say):
                 until(5, "processes", lambda: not processes(stage))
             except Problem:
                 continue
-    removed = remove_groups(stage) + remove_network(stage) + unmount(stage)
+    removed = remove_groups(stage) + remove_network(stage) + \
+        unmount(stage) + unclaim(stage)
     return f"{count} processes, {removed} other things" \
         if count or removed else "nothing was"
 
@@ -75,6 +76,7 @@ def verify(stage, say):
         for thing in left[:20]:
             say(thing)
         raise Problem(f"{len(left)} things are left", "make stop, once more")
+    (stage.dir / "block").unlink(missing_ok=True)
     return "no process, cgroup, mount, namespace, link or packet rule"
 
 
@@ -85,6 +87,7 @@ def remains(stage):
     out += [f"namespace {n}" for n in namespaces(stage)]
     out += [f"link {x}" for x in links(stage)]
     out += [f"nft table {x}" for x in tables(stage)]
+    out += [f"claim {x}" for x in claims(stage)]
     return out
 
 
@@ -163,21 +166,39 @@ def holds(pid, mine):
 
 # ---- what the launcher marks with the installation's block
 
-def block(stage):
-    """The two hex digits in all its names, or None before the first start."""
-    text = read(stage.dir / "services/block").strip()
-    return text if re.fullmatch("[0-9a-f]{2}", text) else None
+def claims(stage):
+    """Links in /run/gatehouse that say which block this directory has."""
+    try:
+        links = [x.path for x in os.scandir("/run/gatehouse")]
+    except OSError:
+        return []
+    return [x for x in links if os.path.islink(x) and
+            os.readlink(x) == str(stage.dir)]
+
+
+def blocks(stage):
+    """The two hex digits in all its names; noted in the directory, so that
+    what outlived the claim is found. A block that is another's by now is not
+    ours any more."""
+    note = stage.dir / "block"
+    mine = {os.path.basename(c) for c in claims(stage)}
+    noted = {b for b in read(note).split()
+             if not os.path.islink(f"/run/gatehouse/{b}")}
+    found = {b for b in mine | noted if re.fullmatch("[0-9a-f]{2}", b)}
+    if mine and stage.dir.is_dir():
+        note.write_text(" ".join(sorted(found)) + "\n")
+    return found
 
 
 def groups(stage):
     """Our cgroups in every hierarchy, innermost first."""
-    mine = block(stage)
     out = []
-    for base in [CGROUPS, *CGROUPS.glob("*")] if mine else []:
-        top = base / f"gatehouse-{mine}"
-        if top.is_dir():
-            out += [p for p in sorted(top.rglob("*"), reverse=True)
-                    if p.is_dir()] + [top]
+    for mine in blocks(stage):
+        for base in [CGROUPS, *CGROUPS.glob("*")]:
+            top = base / f"gatehouse-{mine}"
+            if top.is_dir():
+                out += [p for p in sorted(top.rglob("*"), reverse=True)
+                        if p.is_dir()] + [top]
     return out
 
 
@@ -199,13 +220,13 @@ def remove_groups(stage):
 
 
 def links(stage):
-    mine = block(stage)
+    starts = tuple(f"gh{mine}" for mine in blocks(stage))
     return [n for n in os.listdir("/sys/class/net")
-            if mine and n.startswith(f"gh{mine}")]
+            if starts and n.startswith(starts)]
 
 
 def tables(stage):
-    mine = block(stage)
+    mine = {f"gatehouse_{b}" for b in blocks(stage)}
     try:
         done = subprocess.run(["nft", "-j", "list", "tables"], text=True,
                               capture_output=True, stdin=subprocess.DEVNULL)
@@ -213,7 +234,7 @@ def tables(stage):
     except (OSError, ValueError):
         return []
     return [r["table"]["name"] for r in rows
-            if r.get("table", {}).get("name") == f"gatehouse_{mine}"]
+            if r.get("table", {}).get("name") in mine]
 
 
 def remove_network(stage):
@@ -224,6 +245,13 @@ def remove_network(stage):
         subprocess.run(["nft", "delete", "table", "inet", name],
                        capture_output=True)
     return len(names) + len(rules)
+
+
+def unclaim(stage):
+    links = claims(stage)
+    for link in links:
+        os.unlink(link)
+    return len(links)
 
 
 # ---- mounts and namespaces

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,11 @@ def port(name, standard):
     return int(text)
 
 
+PROGRAMS = ("gatehoused", "gatehouse-shim", "gatehouse-control",
+            "gatehouse-idp", "gatehouse")
+MODULE = "ngx_http_gatehouse_module.so"
+
+
 class Stage:
     def __init__(self):
         self.dir = pathlib.Path(os.environ.get("GATEHOUSE_DIR") or
@@ -34,6 +40,7 @@ class Stage:
         self.http = port("HTTP_PORT", "8080")
         self.https = port("HTTPS_PORT", "8443")
         self.certificate = self.dir / "tls/localhost.crt"
+        self.issuer = self.url("", "auth.localhost", "https")
         self.client = Client(self.http, self.https, str(self.certificate))
 
     def url(self, path, host="localhost", scheme="http"):
@@ -41,10 +48,19 @@ class Stage:
         return f"{scheme}://{host}:{number}{path}"
 
     def words(self):
-        return {"DIR": self.dir, "BUILD": self.build, "CONF": ROOT / "conf",
+        return {"DIR": self.dir, "CONF": ROOT / "conf",
                 "HTTP_PORT": self.http, "HTTPS_PORT": self.https,
                 "ORIGIN": self.url("", scheme="https"),
-                "ISSUER": self.url("", "auth.localhost", "https")}
+                "ISSUER": self.issuer, **self.secrets()}
+
+    def secrets(self):
+        """Secrets of the provider's clients, made once per directory."""
+        path = self.dir / "clients.json"
+        if not path.exists():
+            text = json.dumps({"LOGIN_SECRET": secrets.token_hex(16),
+                               "CLIENT_SECRET": secrets.token_hex(16)})
+            self.write("clients.json", text, 0o600)
+        return json.loads(path.read_text())
 
     def fill(self, template):
         """A template's text with its @WORDS@ filled in."""
@@ -74,7 +90,7 @@ class Stage:
         """The command line tool; its output as text, or Problem."""
         try:
             done = subprocess.run(
-                [self.build / "gatehouse", "--dir", self.dir, *args],
+                [self.dir / "bin/gatehouse", "--dir", self.dir, *args],
                 text=True, input=text if text is not None else "",
                 capture_output=True, timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -101,8 +117,8 @@ class Stage:
         """Makes the directory with what the processes expect in it."""
         self.must_be_reachable(say)
         gate = pwd.getpwnam(GATE_USER)
-        for name, mode in (("", 0o755), ("log", 0o755), ("tls", 0o700),
-                           ("tmp", 0o755)):
+        for name, mode in (("", 0o755), ("log", 0o755), ("tls", 0o755),
+                           ("tmp", 0o755), ("bin", 0o755)):
             path = self.dir / name
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(mode)
@@ -110,10 +126,20 @@ class Stage:
             path = self.dir / "tmp" / name
             path.mkdir(exist_ok=True)
             os.chown(path, gate.pw_uid, gate.pw_gid)
+        self.copy_programs()
         self.make_certificate()
         self.write("nginx.conf", self.fill("demo/nginx.conf.in"))
-        self.write("gatehouse.yaml", self.fill("demo/gatehouse.yaml.in"))
+        self.write("gatehouse.yaml", self.fill("demo/gatehouse.yaml.in"), 0o600)
         return str(self.dir)
+
+    def copy_programs(self):
+        """What runs is a copy: a later build does not change it under its
+        feet, and a checkout may lie where other users cannot look."""
+        for name in (*PROGRAMS, MODULE):
+            fresh = self.dir / "bin" / (name + ".new")
+            shutil.copyfile(self.build / name, fresh)
+            fresh.chmod(0o755)
+            fresh.rename(self.dir / "bin" / name)
 
     def must_be_reachable(self, say):
         """Unprivileged processes walk to the directory: where a parent is
@@ -180,6 +206,24 @@ class Stage:
         return f"{self.http} and {self.https} are free"
 
     # ---- up and ready
+
+    def up(self, say):
+        """gatehoused with everything below it; returns when all of it serves."""
+        nginx = nginx_binary()
+        log = self.dir / "log/nginx-error.log"
+        done = subprocess.run(
+            [nginx, "-t", "-q", "-e", log, "-c", self.dir / "nginx.conf"],
+            capture_output=True, text=True)
+        if done.returncode and "sock/" not in done.stderr:
+            raise Problem(f"nginx -t: {done.stderr.strip()[-1500:]}")
+        self.gatehouse(
+            "up", "--nginx", str(self.dir / "nginx.conf"),
+            "--nginx-program", nginx, "--group", GATE_GROUP,
+            "--redis", f"unix:{self.dir}/svc/redis/redis.sock",
+            "--ca-file", str(self.certificate),
+            "--gate-address", f"127.0.0.1:{self.http}",
+            "--allow-path", str(ROOT / "conf/llng"))
+        return f"gatehoused (pid {self.running()})"
 
     def running(self):
         try:
