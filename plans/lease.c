@@ -102,7 +102,7 @@ void
 gh_pulse_command(const struct gh_limiter *l, const struct gh_scripts *s,
                  struct gh_buffer *out)
 {
-    gh_buffer_text(out, "*8\r\n");
+    gh_buffer_text(out, "*9\r\n");
     arg_str(out, "EVALSHA");
     arg_str(out, s->pulse.sha);
     arg_str(out, "2");
@@ -111,6 +111,7 @@ gh_pulse_command(const struct gh_limiter *l, const struct gh_scripts *s,
     arg_node(out, l);
     arg_u64(out, GH_HOST_LIVE_MS);
     arg_u64(out, GH_HOLD_MS);
+    arg_u64(out, l->table->epoch == 0);
 }
 
 int
@@ -646,15 +647,35 @@ gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
     return 0;
 }
 
-void
-gh_lease_recall(struct gh_limiter *l, struct gh_slice payload)
+/* The scope that a message names, marked; 0 when it is not here. */
+static uint32_t
+recalled(struct gh_limiter *l, struct gh_slice payload)
 {
     uint32_t at, gen;
 
     if (payload.len < 3 || payload.data[1] != ':')
-        return;
+        return 0;
     at = gh_table_find(l, payload.data[0],
                        gh_slice(payload.data + 2, payload.len - 2), &gen);
     if (at != 0)
         gh_table_scope(l, at)->recall = 1;
+    return at;
+}
+
+void
+gh_lease_recall(struct gh_limiter *l, struct gh_slice payload)
+{
+    recalled(l, payload);
+}
+
+int
+gh_lease_give_back(struct gh_limiter *l, const struct gh_scripts *scripts,
+                   struct gh_slice payload, uint64_t mono_ms,
+                   struct gh_lease *out, struct gh_buffer *command)
+{
+    uint32_t at = recalled(l, payload);
+
+    return at == 0 || l->table->down_since != 0
+               ? 0
+               : sweep_scope(l, scripts, at, mono_ms, out, command);
 }

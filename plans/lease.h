@@ -147,4 +147,11 @@ int gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
  * goes back with the next sweep. Unknown or malformed: ignored. */
 void gh_lease_recall(struct gh_limiter *l, struct gh_slice payload);
 
+/* The same at once: 1: send *command, apply its reply as a lease. 0: nothing is
+ * held here, or another worker gives it back. Costs one look-up, not a sweep.
+ */
+int gh_lease_give_back(struct gh_limiter *l, const struct gh_scripts *scripts,
+                       struct gh_slice payload, uint64_t mono_ms,
+                       struct gh_lease *out, struct gh_buffer *command);
+
 #endif

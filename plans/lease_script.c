@@ -179,9 +179,11 @@ static const char lease_text[] = CALENDAR NOW
 
 /*
  * KEYS: live nodes (sorted set by ms), the epoch. ARGV: node, ms a host counts
- * as live, hold in ms. A store that started anew has another run id, one that
- * lost its data has no epoch: either begins a new epoch, in which nobody is
- * granted anything for the hold. Reply: now, epoch, live hosts, ms of hold
+ * as live, hold in ms, fresh (1: this host never talked to a store). A store
+ * that started anew has another run id, one that lost its data has no epoch:
+ * either begins a new epoch, in which nobody is granted anything for the hold.
+ * Only when store and host are both new, so that nobody is known who could have
+ * anything to tell, there is no hold. Reply: now, epoch, live hosts, ms of hold
  * left.
  */
 static const char pulse_text[] = NOW
@@ -191,7 +193,9 @@ static const char pulse_text[] = NOW
     "local at = tonumber(redis.call('HGET', KEYS[2], 'at') or '0')\n"
     "local was = redis.call('HGET', KEYS[2], 'id')\n"
     "if at == 0 or at > now or was ~= id then\n"
-    "  at = now\n"
+    "  local new = at == 0 and ARGV[4] == '1' and\n"
+    "    redis.call('EXISTS', KEYS[1]) == 0\n"
+    "  at = new and now - ARGV[3] or now\n"
     "  redis.call('HSET', KEYS[2], 'at', string.format('%.0f', at), 'id', id)\n"
     "end\n"
     "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])\n"

@@ -234,7 +234,10 @@ model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
     size_t i, n = 0;
 
     if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms || m->epoch_run != m->run) {
-        m->epoch_ms = m->now_ms;
+        bool fresh =
+            m->epoch_ms == 0 && m->nnodes == 0 && strcmp(a[3], "1") == 0;
+
+        m->epoch_ms = fresh ? m->now_ms - hold : m->now_ms;
         m->epoch_run = m->run;
     }
     for (i = 0; i < m->nnodes;) { /* forget the dead and the one that asks */

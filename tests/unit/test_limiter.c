@@ -743,6 +743,45 @@ test_flushed_store_is_told_again(void **state)
     assert_int_equal(admitted, 100);
 }
 
+static int
+recall(struct fixture *f, struct host *h, const char *payload)
+{
+    struct gh_buffer b = GH_BUFFER_INIT;
+    struct gh_lease lease_;
+    redisReply *r;
+
+    if (gh_lease_give_back(&h->l, &f->scripts, S(payload), h->mono, &lease_,
+                           &b) != 1)
+        return 0;
+    r = model_send(&f->store, &f->scripts, &b);
+    assert_int_equal(gh_lease_apply(&h->l, &lease_, h->mono, r), 0);
+    freeReplyObject(r);
+    gh_buffer_finish(&b);
+    return 1;
+}
+
+/* Store and host both new: nobody to wait for. A store that comes back empty to
+ * a host that knew it: a hold. */
+static void
+test_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct host *h = &f->host[0];
+    struct gh_limit_ref ref;
+
+    one_limit(h, &ref, GH_HOUR, GH_HARD, 100);
+    pulse(f, h);
+    assert_int_equal(call(f, h, "app", &ref, 1), GH_SPEND_ADMIT);
+    model_flush(&f->store);
+    pass(f, 10);
+    pulse(f, h);
+    assert_int_equal(call(f, h, "other", &ref, 1), GH_SPEND_WAIT);
+    pass(f, GH_HOLD_MS - 1);
+    assert_int_equal(call(f, h, "other", &ref, 1), GH_SPEND_WAIT);
+    pass(f, 1);
+    assert_int_equal(call(f, h, "other", &ref, 1), GH_SPEND_ADMIT);
+}
+
 static void
 test_unspent_slices_come_back(void **state)
 {
@@ -759,10 +798,10 @@ test_unspent_slices_come_back(void **state)
         admitted += call(f, b, "app", &rb, 1) == GH_SPEND_ADMIT;
     assert_in_range(admitted, 90, 99);
     assert_true(f->store.recalls > 0);
-    gh_lease_recall(&a->l, S(f->store.recall));
-    gh_lease_recall(&a->l, S("x"));
-    gh_lease_recall(&a->l, S("a:nobody"));
-    assert_int_equal(sweep(f, a), 1);
+    assert_int_equal(recall(f, a, "x"), 0);
+    assert_int_equal(recall(f, a, "a:nobody"), 0);
+    assert_int_equal(recall(f, a, f->store.recall), 1);
+    assert_int_equal(recall(f, a, f->store.recall), 0);
     assert_int_equal(sweep(f, a), 0);
     pass(f, 150);
     for (i = 0; i < 300; i++)
@@ -970,6 +1009,7 @@ main(void)
         T(test_store_away_deny_and_allow),
         T(test_store_away_bounded),
         T(test_flushed_store_is_told_again),
+        T(test_hold),
         T(test_unspent_slices_come_back),
         T(test_idle_slices_come_back_without_recall),
         T(test_top_up_wakes),
