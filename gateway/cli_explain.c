@@ -47,6 +47,13 @@ static const struct {
      "gatehouse doctor; the plan's on_store_down and bounded_for rule this"},
     {"service_unavailable", "no endpoint of the service is healthy",
      "gatehouse service show NAME and gatehouse service logs NAME"},
+    {"bad_protocol",
+     "the request is no HTTP/1.1 or HTTP/2 that can be passed "
+     "on",
+     NULL},
+    {"login", "a browser without a session was sent to log in", NULL},
+    {"gate_unavailable", "the gate cannot read its catalog or its memory",
+     "gatehouse doctor, and nginx' error log"},
     {"session_unavailable",
      "the login session could not be looked up: Redis is away",
      "gatehouse doctor"},
@@ -63,7 +70,7 @@ text(const json_t *v, const char *key)
 static void
 print_time(const json_t *d)
 {
-    json_int_t ms = json_integer_value(json_object_get(d, "when_ms"));
+    json_int_t ms = json_integer_value(json_object_get(d, "time_ms"));
     time_t s = (time_t)(ms / 1000);
     char at[32];
     struct tm tm;
@@ -83,10 +90,14 @@ print_who(const json_t *d)
 {
     static const struct {
         const char *key, *say;
-    } parts[] = {{"api", "API"},         {"application", "application"},
-                 {"account", "account"}, {"plan", "plan"},
-                 {"user", "user"},       {"credential", "credential"},
-                 {"source", "known by"}, {"service", "service"}};
+    } parts[] = {{"api", "API"},
+                 {"application", "application"},
+                 {"account", "account"},
+                 {"plan", "plan"},
+                 {"user", "user"},
+                 {"credential", "credential"},
+                 {"credential_kind", "known by"},
+                 {"service", "service"}};
     char line[100];
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
@@ -94,6 +105,20 @@ print_who(const json_t *d)
             snprintf(line, sizeof(line), "%s", text(d, parts[i].key));
             printf("  %-12s %s\n", parts[i].say, line);
         }
+}
+
+/* What control knows of the key beside its id. */
+static void
+print_key(const json_t *key)
+{
+    if (key == NULL)
+        return;
+    printf("  %-12s %s", "key", text(key, "state") ? text(key, "state") : "?");
+    if (text(key, "label") != NULL)
+        printf(", \"%s\"", text(key, "label"));
+    if (text(key, "expires") != NULL)
+        printf(", expires %s", text(key, "expires"));
+    putchar('\n');
 }
 
 static void
@@ -109,6 +134,21 @@ print_span(json_int_t ms)
         printf("%lld h", (long long)(s / 3600));
     else
         printf("%lld days", (long long)(s / 86400));
+}
+
+/* When what refused begins anew, in ms; 0 when nothing says. */
+static json_int_t
+back_in(const json_t *d)
+{
+    const json_t *l;
+    size_t i;
+
+    json_array_foreach(json_object_get(d, "limits"), i, l)
+    {
+        if (json_is_true(json_object_get(l, "refused")))
+            return json_integer_value(json_object_get(l, "reset_ms"));
+    }
+    return 0;
 }
 
 static void
@@ -144,12 +184,14 @@ print_story(const json_t *d)
     const char *code = text(d, "code"), *reason = text(d, "reason");
     size_t i, n = sizeof(stories) / sizeof(*stories);
 
-    printf("Decision %s: %s %s%s%s\n", text(d, "id") ? text(d, "id") : "?",
+    printf("Decision %s: %s %s%s%s\n",
+           text(d, "decision") ? text(d, "decision") : "?",
            text(d, "method") ? text(d, "method") : "?",
            text(d, "host") ? text(d, "host") : "",
            text(d, "path") ? text(d, "path") : "?", "");
     print_time(d);
     print_who(d);
+    print_key(json_object_get(d, "key"));
     for (i = 0; i < n && (code == NULL || strcmp(stories[i].code, code)); i++)
         ;
     printf("\nAnswered %lld%s%s",
@@ -161,9 +203,9 @@ print_story(const json_t *d)
     if (reason != NULL)
         printf("More exactly: %s.\n", reason);
     print_limits(d);
-    if (json_integer_value(json_object_get(d, "retry_ms")) > 0) {
+    if (back_in(d) > 0) {
         printf("\nThe caller may come back in ");
-        print_span(json_integer_value(json_object_get(d, "retry_ms")));
+        print_span(back_in(d));
         printf(".\n");
     }
     if (i < n && stories[i].advice != NULL)

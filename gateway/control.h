@@ -191,6 +191,9 @@ int gh_control_list_keys(struct gh_request *r);
 int gh_control_create_key(struct gh_request *r);
 int gh_control_revoke_key(struct gh_request *r);
 int gh_control_rotate_key(struct gh_request *r);
+/* As listed, new reference; NULL when there is none. */
+json_t *gh_control_show_key(struct gh_control *c, const char *app,
+                            const char *id);
 /* Takes an application's keys out of a write. */
 int gh_control_remove_keys(struct gh_control *c, struct gh_catalog_write *w,
                            const char *app, struct gh_error *e);

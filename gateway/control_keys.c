@@ -71,6 +71,14 @@ shown(const json_t *record)
                      text_time(expires));
 }
 
+json_t *
+gh_control_show_key(struct gh_control *c, const char *app, const char *id)
+{
+    const json_t *record = json_object_get(json_object_get(c->keys, app), id);
+
+    return record != NULL ? shown(record) : NULL;
+}
+
 static bool
 app_known(struct gh_request *r)
 {

@@ -271,6 +271,21 @@ gh_control_usage(struct gh_request *r)
 
 /* ---- decisions */
 
+/* The gate knows the key's id; its label and state are ours. */
+static void
+add_key(struct gh_control *c, json_t *decision)
+{
+    const char *app =
+        json_string_value(json_object_get(decision, "application"));
+    const char *id = json_string_value(json_object_get(decision, "credential"));
+    json_t *key = NULL;
+
+    if (app != NULL && id != NULL)
+        key = gh_control_show_key(c, app, id);
+    if (key != NULL)
+        json_object_set_new(decision, "key", key);
+}
+
 int
 gh_control_decision(struct gh_request *r)
 {
@@ -309,5 +324,6 @@ gh_control_decision(struct gh_request *r)
         return gh_request_fail(r, 503, "unavailable", "the gate answered %ld",
                                status);
     }
+    add_key(r->c, v);
     return gh_request_answer(r, 200, v);
 }

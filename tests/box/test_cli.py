@@ -201,10 +201,12 @@ def test_status_and_doctor(control):
 
 
 def test_explain_tells_the_story(control):
-    story = {"id": "0" * 26, "when_ms": 1767323045678, "status": 429,
+    key = control.cli_json("key", "create", "mobile", "--label", "phone")
+    story = {"decision": "0" * 26, "time_ms": 1767323045678, "status": 429,
              "code": "quota_exceeded", "method": "GET", "path": "/web/x",
              "client": "127.0.0.1", "api": "web", "application": "mobile",
-             "account": "acme", "plan": "basic", "retry_ms": 17500,
+             "account": "acme", "plan": "basic", "credential": key["id"],
+             "credential_kind": "api_key",
              "limits": [{"name": "hits-minute", "value": 10, "remaining": 0,
                          "reset_ms": 17500, "cost": 1, "refused": True}]}
     with Peer(control.dir / "sock/gate.sock",
@@ -212,7 +214,7 @@ def test_explain_tells_the_story(control):
               else (404, {})):
         done = control.cli("explain", "0" * 26)
         assert done.returncode == OK
-        for text in ("GET /web/x", "429 quota_exceeded", "mobile",
+        for text in ("GET /web/x", "429 quota_exceeded", "mobile", '"phone"',
                      "hits-minute: 0 of 10 left", "come back in 18 s",
                      "raise the limit"):
             assert text in done.stdout, done.stdout
