@@ -46,7 +46,7 @@ static const struct option_row rows[] = {
         "gatehouse-control, name or number"),
     ROW("--group", "GROUP", group, "who may open the socket, name or number"),
     ROW("--ca-file", "FILE", ca_file,
-        "trust these authorities for providers, instead of the system's"),
+        "trust these authorities for providers, beside the system's"),
     ROW("--allow-root", NULL, allow_root, "do run as root (for tests)"),
     ROW("-v", NULL, verbose, "say more"),
 };
@@ -358,6 +358,7 @@ main(int argc, char **argv)
     while (sigwait(&ending, &sig) != 0)
         ;
     gh_log(GH_LOG_INFO, "ending");
+    atomic_store(&d.ending_ms, gh_idpd_mono_ms());
     stop(&d);
     return EXIT_OK;
 

@@ -27,6 +27,7 @@
 #include "session.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct MHD_Connection;
@@ -53,6 +54,7 @@ struct gh_idpd {
     struct gh_idpd_keepers *keepers;
     struct MHD_Daemon *http;
     uint64_t started_ms;
+    _Atomic uint64_t ending_ms; /* since when it is told to end; 0 = not */
 };
 
 uint64_t gh_idpd_now_ms(void);  /* UTC */
@@ -148,8 +150,9 @@ struct gh_idpd_call {
     const char *bearer;
 };
 
-/* Bounded in time and size, no redirect followed, TLS verified. The answer's
- * body goes to `out`, its status to *status. GH_EUNAVAILABLE, GH_ETOOBIG. */
+/* Bounded in time and size, no redirect followed, TLS verified; given up 2 s
+ * after the process was told to end. The answer's body goes to `out`, its
+ * status to *status. GH_EUNAVAILABLE, GH_ETOOBIG. */
 int gh_idpd_fetch(struct gh_idpd *d, const struct gh_idpd_call *call,
                   struct gh_buffer *out, long *status, struct gh_error *e);
 

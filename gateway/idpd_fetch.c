@@ -7,6 +7,7 @@
 
 #define CONNECT_MS 2000L
 #define TOTAL_MS 5000L
+#define GRACE_MS 2000u /* for what runs when the process is to end */
 
 static size_t
 on_data(char *data, size_t size, size_t n, void *ctx)
@@ -19,9 +20,19 @@ on_data(char *data, size_t size, size_t n, void *ctx)
     return b->failed ? 0 : size * n;
 }
 
+static int
+on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
+            curl_off_t up)
+{
+    struct gh_idpd *d = ctx;
+    uint64_t since = atomic_load(&d->ending_ms);
+
+    return since != 0 && gh_idpd_mono_ms() - since > GRACE_MS;
+}
+
 /* What every call has. Nothing from the environment: no proxy, no .netrc. */
 static void
-bound(CURL *c, const struct gh_idpd *d)
+bound(CURL *c, struct gh_idpd *d)
 {
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -36,6 +47,9 @@ bound(CURL *c, const struct gh_idpd *d)
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "gatehouse");
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, d);
     if (d->o.ca_file != NULL)
         curl_easy_setopt(c, CURLOPT_CAINFO, d->o.ca_file);
 }

@@ -72,9 +72,14 @@ def status(stack):
 @pytest.fixture(scope="module")
 def installation():
     with Stack(workers=2) as stack:
-        stack.start_idp("--gate-uid", GATE_UID, "--control-uid", CONTROL_UID,
-                        "--group", GATE_GID, "--redis", "unix:" + stack.redis.sock)
+        start_idp(stack)
         yield stack
+
+
+def start_idp(stack, *more):
+    return stack.start_idp("--gate-uid", GATE_UID, "--control-uid", CONTROL_UID,
+                           "--group", GATE_GID, "--redis",
+                           "unix:" + stack.redis.sock, *more)
 
 
 def fake_item(provider, origin, name):
@@ -474,8 +479,7 @@ def test_a_caller_that_is_no_browser_gets_a_401(site, kind):
 
 def test_with_redis_away_sessions_go_on_and_nobody_loops():
     with FakeIdp() as provider, Stack(workers=1) as stack:
-        stack.start_idp("--gate-uid", GATE_UID, "--control-uid", CONTROL_UID,
-                        "--group", GATE_GID, "--redis", "unix:" + stack.redis.sock)
+        start_idp(stack)
         origin = "https://localhost:%d" % stack.gate.tls_port
         site = Site(stack, provider, fake_item(provider, origin, "fake"), "fake")
         known = site.login()
@@ -538,3 +542,111 @@ def test_a_thousand_unknown_keys_are_one_fetch(site):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(1000))) == {200}
     assert site.provider.fetches["jwks"] - before <= 1
+
+
+def test_a_client_proves_itself_in_the_form_where_the_provider_wants_that(site):
+    with FakeIdp() as provider:
+        provider.behave(metadata={"token_endpoint_auth_methods_supported":
+                                  ["client_secret_post"]})
+        form = Site(site.stack, provider,
+                    fake_item(provider, site.origin, "form"), "form")
+        form.login()
+        call = next(s for s in provider.seen if s[1].startswith("/token"))
+        assert "Authorization" not in call[2]
+        fields = urllib.parse.parse_qs(call[3])
+        assert fields["client_secret"] == [SECRET]
+        assert fields["client_id"] == ["gatehouse"]
+
+
+# ---- discovery
+
+NOT_DISCOVERED = {
+    "other-issuer": {"metadata": {"issuer": "https://evil.example/"}},
+    "plain-endpoint": {"metadata": {"token_endpoint": "http://e.example/t"}},
+    "file-endpoint": {"metadata": {"jwks_uri": "file:///etc/passwd"}},
+    "no-code-flow": {"metadata": {"response_types_supported": ["id_token"]}},
+    "html": {"discovery": b"<html>"},
+    "redirect": {"discovery": fake_idp.redirect("/elsewhere")},
+    "error": {"discovery": fake_idp.status(500)},
+    "endless": {"discovery": fake_idp.endless},
+    "cut": {"discovery": fake_idp.cut},
+    "no-keys": {"jwks_answer": b'{"keys":[]}'},
+    "symmetric-keys": {"jwks_answer": b'{"keys":[{"kty":"oct","k":"AAAA"}]}'},
+    "keys-redirect": {"jwks_answer": fake_idp.redirect("/elsewhere")},
+}
+
+
+@pytest.mark.parametrize("how", NOT_DISCOVERED.values(), ids=NOT_DISCOVERED)
+def test_a_provider_that_is_not_what_it_says_is_not_used(site, how):
+    name = "bad-%d" % next(site.stack.numbers)
+    with FakeIdp() as provider:
+        provider.behave(**how)
+        site.stack.add({"idps": [fake_item(provider, site.origin, name)]})
+
+        def problem():
+            return next((p["problem"] for p in status(site.stack)["providers"]
+                         if p["name"] == name), "")
+        wait_for("the provider is refused", problem, 10, 0.05)
+        reply = site.browser().once(
+            "GET", site.origin + "/gatehouse/login/" + name)
+        assert reply.status == 503
+        assert reply.get("Retry-After") and not reply.all("Set-Cookie")
+        assert provider.fetches["stray"] == 0, "no redirect was followed"
+        # nobody keeps it: another edit takes it away
+        site.stack.document["idps"] = [
+            x for x in site.stack.document["idps"] if x["name"] != name]
+        site.stack.add({})
+        wait_for("its keeper ends", lambda: name not in [
+            p["name"] for p in status(site.stack)["providers"]], 10, 0.05)
+    site.login()
+
+
+@pytest.mark.parametrize("trusted", [False, True], ids=["unknown", "trusted"])
+def test_the_certificate_of_a_provider_is_verified(trusted):
+    with Stack(workers=1) as stack:
+        tls = (stack.ca, stack.dir / "tls/key.pem")
+        start_idp(stack, *(["--ca-file", stack.ca] if trusted else []))
+        origin = "https://localhost:%d" % stack.gate.tls_port
+        with FakeIdp(tls=tls) as provider:
+            item = fake_item(provider, origin, "fake")
+            if trusted:
+                Site(stack, provider, item, "fake").login()
+                return
+            stack.add({"idps": [item]})
+            wait_for("it is refused", lambda: any(
+                "certificate" in p["problem"]
+                for p in status(stack)["providers"]), 10, 0.05)
+            assert not provider.seen
+
+
+# ---- the process
+
+def test_gatehouse_idp_may_be_killed_at_any_time(site):
+    with Stack(workers=1) as stack, FakeIdp() as provider:
+        idp = start_idp(stack)
+        origin = "https://localhost:%d" % stack.gate.tls_port
+        mine = Site(stack, provider, fake_item(provider, origin, "fake"), "fake")
+        browser, waiting = mine.login(), mine.browser()
+        url = mine.callback(waiting)
+        idp.kill()
+        assert browser.once("GET", mine.page).status == 200
+        assert waiting.once("GET", url).status == 503
+        start_idp(stack)
+        wait_for("it answers", lambda: waiting.once("GET", url).status == 302)
+        assert waiting.once("GET", mine.page).status == 200
+
+
+def test_it_ends_soon_when_told_to_though_a_provider_hangs(site):
+    with Stack(workers=1) as stack, FakeIdp() as provider:
+        idp = start_idp(stack)
+        origin = "https://localhost:%d" % stack.gate.tls_port
+        mine = Site(stack, provider, fake_item(provider, origin, "fake"), "fake")
+        provider.behave(token_answer=fake_idp.hang(20))
+        browser = mine.browser()
+        url = mine.callback(browser)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            hanging = pool.submit(browser.once, "GET", url)
+            wait_for("the login hangs", lambda: provider.fetches["token"])
+            idp.stop(within=4)
+            assert idp.child.returncode == 0
+            assert hanging.result().status == 503

@@ -15,6 +15,7 @@ import http.server
 import json
 import secrets
 import socket
+import ssl
 import threading
 import time
 import urllib.parse
@@ -67,9 +68,11 @@ class Key:
 
 
 class FakeIdp:
-    def __init__(self, alg="RS256"):
-        self.port = free_port()
-        self.issuer = "http://127.0.0.1:%d" % self.port
+    def __init__(self, alg="RS256", tls=None):
+        """`tls`: certificate and key files, for an https issuer."""
+        self.port, self.tls = free_port(), tls
+        self.issuer = "https://localhost:%d" % self.port if tls else \
+            "http://127.0.0.1:%d" % self.port
         self.keys = [Key(alg)]
         self.lock = threading.Lock()
         self.codes = {}
@@ -115,6 +118,12 @@ class FakeIdp:
                 pass
 
         self.server = Server(("127.0.0.1", self.port), Handler)
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True,
+                do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
