@@ -51,6 +51,7 @@ gatehouse-idp_LIBS = -lmicrohttpd -loauth2 -lcurl -ljansson -llmdb -lhiredis \
 gatehouse_LIBS = -lcurl -ljansson -lcrypto
 TEST_LIBS = -lcmocka -ljansson -llmdb -lhiredis -lcjose -lcrypto -lpthread
 
+.DELETE_ON_ERROR:
 .PHONY: all clean
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) $(BUILD)/ngx_http_gatehouse_module.so
 

@@ -9,6 +9,8 @@ import re
 import signal
 import urllib.parse
 
+import yaml
+
 from demo_stage import ROOT, read
 from demo_talk import Problem, expect, until
 
@@ -20,8 +22,16 @@ KEY_LABEL = "make-run"
 
 def apply(stage, say):
     """The demo's document, put beside what a person added."""
-    stage.gatehouse("check", str(stage.dir / "gatehouse.yaml"))
-    out = stage.gatehouse("apply", str(stage.dir / "gatehouse.yaml"))
+    path = str(stage.dir / "gatehouse.yaml")
+    stage.gatehouse("check", path)
+    mine = yaml.safe_load(stage.gatehouse("export")) or {}
+    theirs = yaml.safe_load((stage.dir / "gatehouse.yaml").read_text())
+    for kind, items in theirs.items():
+        if isinstance(items, list):
+            named = {item["name"] for item in items}
+            items += [item for item in mine.get(kind) or []
+                      if item["name"] not in named]
+    out = stage.gatehouse("apply", "-", text=json.dumps(theirs))
     stage.keys = {app: fresh_key(stage, app) for app in (APP, SMALL_APP)}
     return out.strip().splitlines()[-1] if out.strip() else ""
 

@@ -210,12 +210,18 @@ class Stage:
     def up(self, say):
         """gatehoused with everything below it; returns when all of it serves."""
         nginx = nginx_binary()
-        log = self.dir / "log/nginx-error.log"
-        done = subprocess.run(
-            [nginx, "-t", "-q", "-e", log, "-c", self.dir / "nginx.conf"],
-            capture_output=True, text=True)
-        if done.returncode and "sock/" not in done.stderr:
-            raise Problem(f"nginx -t: {done.stderr.strip()[-1500:]}")
+        try:
+            self.start(nginx)
+        except Problem as problem:
+            say(read(self.dir / "log/gatehoused.log")[-1500:])
+            done = subprocess.run(
+                [nginx, "-t", "-q", "-e", self.dir / "log/nginx-error.log",
+                 "-c", self.dir / "nginx.conf"], capture_output=True, text=True)
+            raise Problem(problem.what, *(done.stderr or "").splitlines()[-5:],
+                          f"look into {self.dir}/log") from None
+        return f"gatehoused (pid {self.running()})"
+
+    def start(self, nginx):
         self.gatehouse(
             "up", "--nginx", str(self.dir / "nginx.conf"),
             "--nginx-program", nginx, "--group", GATE_GROUP,
@@ -223,7 +229,6 @@ class Stage:
             "--ca-file", str(self.certificate),
             "--gate-address", f"127.0.0.1:{self.http}",
             "--allow-path", str(ROOT / "conf/llng"))
-        return f"gatehoused (pid {self.running()})"
 
     def running(self):
         try:
