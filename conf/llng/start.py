@@ -41,8 +41,11 @@ def options():
 
 
 def run(*command, text=""):
-    return subprocess.run(command, input=text, text=True, check=True,
-                          stdout=subprocess.PIPE).stdout
+    done = subprocess.run(command, input=text, text=True, capture_output=True,
+                          env={**os.environ, "OPENSSL_CONF": "/dev/null"})
+    if done.returncode:
+        sys.exit(f"start.py: {command[0]}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def signing_key(state, anew=False):
@@ -116,7 +119,7 @@ def configuration(state, portal, clients, key):
         "localSessionStorage": "Cache::FileCache",
         "localSessionStorageOptions": {
             "cache_root": str(state / "cache"), "cache_depth": 3,
-            "default_expires_in": 600, "directory_umask": "077",
+            "default_expires_in": 600, "directory_umask": "007",  # decimal to it
             "namespace": "lemonldap-ng-sessions"},
         "notification": 0, "portalCheckLogins": 0, "portalDisplayRegister": 0,
         "portalDisplayResetPassword": 0, "loginHistoryEnabled": 0,
