@@ -86,6 +86,8 @@ gh_match_path(struct gh_slice t, struct gh_slice path)
 
     if (t.len == 0)
         return true;
+    if (t.data[0] != '/' || (path.len > 0 && path.data[0] != '/'))
+        return false;
     while (next_segment(&t, &want)) {
         if (t.len == 0 && gh_slice_eq_str(want, "**"))
             return true;

@@ -47,6 +47,8 @@ test_paths(void **state)
         {"/a/{x}/**", "/a/1/2", true},
         {"/a", "", false},
         {"/**", "", true},
+        {"/**", "x", false},
+        {"/", "x", false},
     };
     struct gh_error e;
     size_t i;
