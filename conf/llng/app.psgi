@@ -3,6 +3,17 @@
 use Plack::Builder;
 use Lemonldap::NG::Portal::Main;
 
+# Net::Server shuts listening sockets down for everybody when it ends; one that
+# was handed over serves its owner's next start.
+if ($ENV{LISTEN_FDS}) {
+    no warnings 'redefine';
+    *Net::Server::shutdown_sockets = sub {
+        my $server = shift->{server};
+        $_->close for @{ $server->{sock} };
+        $server->{sock} = [];
+    };
+}
+
 my $portal = Lemonldap::NG::Portal::Main->run({});
 
 builder {

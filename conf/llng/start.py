@@ -11,7 +11,6 @@ import os
 import pathlib
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -29,7 +28,7 @@ def options():
                    help="URL by which browsers and Gatehouse reach it; the issuer too")
     p.add_argument("--listen",
                    help="HOST:PORT or a path ending in .sock; not needed when a\n"
-                        "socket is handed over (LISTEN_FDS)")
+                        "unix socket is handed over (LISTEN_FDS=1)")
     p.add_argument("--clients", type=pathlib.Path,
                    help="JSON file of the relying parties; default: the text in\n"
                         "LLNG_CLIENTS")
@@ -159,17 +158,18 @@ def prepare(o):
     return state
 
 
+# Nothing is bound to it, but Net::Server wants a file to give to its user.
+HANDED_OVER = "handed-over.sock"
+
+
 def handed_over():
-    """Server::Starter's way to name the sockets that systemd's way gave us."""
-    if os.environ.get("LISTEN_PID", str(os.getpid())) != str(os.getpid()):
+    """A unix socket from systemd's protocol (sd_listen_fds(3)) in the way that
+    Net::Server takes one; None when there is none."""
+    if (os.environ.get("LISTEN_PID", str(os.getpid())) != str(os.getpid())
+            or os.environ.get("LISTEN_FDS") != "1"):
         return None
-    names = []
-    for fd in range(3, 3 + int(os.environ.get("LISTEN_FDS", 0))):
-        os.set_inheritable(fd, True)
-        name = socket.socket(fileno=os.dup(fd)).getsockname()
-        names.append(f"{name}={fd}" if isinstance(name, str)
-                     else f"{name[0]}:{name[1]}={fd}")
-    return ";".join(names) or None
+    os.set_inheritable(3, True)
+    return f"3|*|{HANDED_OVER}|UNIX|*"
 
 
 def main():
@@ -182,9 +182,12 @@ def main():
     env.pop("LLNG_CLIENTS", None)
     command = ["/usr/bin/starman", "--workers", str(o.workers),
                "--max-requests", "10000", "--preload-app", "--env", "deployment"]
-    sockets = handed_over()
-    if sockets:
-        env["SERVER_STARTER_PORT"] = sockets
+    env.pop("BOUND_SOCKETS", None)
+    bound = handed_over()
+    if bound:
+        env["BOUND_SOCKETS"] = bound
+        command += ["--listen", HANDED_OVER]
+        (state / HANDED_OVER).touch()
     elif o.listen:
         command += ["--listen", o.listen]
     else:
