@@ -6,6 +6,7 @@ use Lemonldap::NG::Portal::Main;
 # Net::Server shuts listening sockets down for everybody when it ends; one that
 # was handed over serves its owner's next start.
 if ($ENV{LISTEN_FDS}) {
+    require Net::Server;
     no warnings 'redefine';
     *Net::Server::shutdown_sockets = sub {
         my $server = shift->{server};
