@@ -301,7 +301,8 @@ ngx_http_gatehouse_get_ctx(ngx_http_request_t *r)
 
 
 ngx_int_t
-ngx_http_gatehouse_suspend(ngx_http_gatehouse_ctx_t *ctx)
+ngx_http_gatehouse_suspend(ngx_http_gatehouse_ctx_t *ctx,
+    ngx_http_gatehouse_wait_t what)
 {
     ngx_http_request_t  *r;
 
@@ -315,7 +316,7 @@ ngx_http_gatehouse_suspend(ngx_http_gatehouse_ctx_t *ctx)
     r->write_event_handler = ngx_http_request_empty_handler;
 
     ngx_queue_insert_tail(&ngx_http_gatehouse_waiting, &ctx->queue);
-    ctx->waiting = 1;
+    ctx->waiting = what;
 
     if (!ngx_http_gatehouse_poll.timer_set) {
         ngx_add_timer(&ngx_http_gatehouse_poll, NGX_HTTP_GATEHOUSE_POLL);
@@ -385,7 +386,7 @@ ngx_http_gatehouse_resume_if(ngx_uint_t (*want)(ngx_http_gatehouse_ctx_t *ctx,
 static ngx_uint_t
 ngx_http_gatehouse_want_poll(ngx_http_gatehouse_ctx_t *ctx, void *data)
 {
-    return ctx->asked == NULL
+    return ctx->waiting == NGX_HTTP_GATEHOUSE_WAIT_LEASE
            || (ngx_msec_int_t) (ctx->wait_until - ngx_current_msec) <= 0;
 }
 
@@ -414,7 +415,7 @@ ngx_http_gatehouse_want_scope(ngx_http_gatehouse_ctx_t *ctx, void *data)
 
     ngx_uint_t  i;
 
-    if (ctx->asked) {
+    if (ctx->waiting != NGX_HTTP_GATEHOUSE_WAIT_LEASE) {
         return 0;
     }
 
@@ -443,6 +444,23 @@ ngx_http_gatehouse_wake(enum gh_scope_kind kind, struct gh_slice name)
     scope.name = name;
 
     ngx_http_gatehouse_resume_if(ngx_http_gatehouse_want_scope, &scope);
+}
+
+
+static ngx_uint_t
+ngx_http_gatehouse_want_keys(ngx_http_gatehouse_ctx_t *ctx, void *data)
+{
+    struct gh_slice  *idp = data;
+
+    return ctx->waiting == NGX_HTTP_GATEHOUSE_WAIT_KEYS
+           && gh_slice_eq(ctx->keys_of, *idp);
+}
+
+
+void
+ngx_http_gatehouse_wake_keys(struct gh_slice idp)
+{
+    ngx_http_gatehouse_resume_if(ngx_http_gatehouse_want_keys, &idp);
 }
 
 

@@ -26,5 +26,8 @@ void ngx_http_gatehouse_access_init(ngx_cycle_t *cycle);
 /* a lease of this scope came back, or failed: who waits for it looks again */
 void ngx_http_gatehouse_wake(enum gh_scope_kind kind, struct gh_slice name);
 
+/* gatehouse-idp answered, or did not: this provider's keys may be new */
+void ngx_http_gatehouse_wake_keys(struct gh_slice idp);
+
 
 #endif /* _NGX_HTTP_GATEHOUSE_ACCESS_H_INCLUDED_ */

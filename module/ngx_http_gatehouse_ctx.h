@@ -39,6 +39,15 @@ typedef enum {
 } ngx_http_gatehouse_source_t;
 
 
+/* what a suspended request waits for */
+
+typedef enum {
+    NGX_HTTP_GATEHOUSE_WAIT_LEASE = 1,
+    NGX_HTTP_GATEHOUSE_WAIT_SESSION,
+    NGX_HTTP_GATEHOUSE_WAIT_KEYS
+} ngx_http_gatehouse_wait_t;
+
+
 struct ngx_http_gatehouse_ctx_s {
     ngx_http_request_t             *request;
     ngx_http_gatehouse_loc_conf_t  *conf;       /* where it was decided */
@@ -77,7 +86,9 @@ struct ngx_http_gatehouse_ctx_s {
     uint64_t                        retry_ms;   /* for Retry-After */
 
     ngx_queue_t                     queue;      /* while it waits */
+    ngx_http_gatehouse_wait_t       waiting;    /* 0: it does not */
     ngx_msec_t                      wait_until;
+    struct gh_slice                 keys_of;    /* provider that is asked */
     void                           *asked;      /* a command under way */
     struct gh_slice                 stored;     /* what Redis has of it */
 
@@ -90,12 +101,12 @@ struct ngx_http_gatehouse_ctx_s {
     unsigned                        has_session:1;  /* the cookie is there */
     unsigned                        decided:1;
     unsigned                        allowed:1;
-    unsigned                        waiting:1;
     unsigned                        spent:1;
     unsigned                        degraded:1;
     unsigned                        waited:1;   /* for a lease, already */
     unsigned                        answered:1; /* Redis did, see stored */
     unsigned                        lost:1;     /* Redis did not */
+    unsigned                        refreshed:1;    /* keys, already */
 };
 
 
@@ -108,7 +119,8 @@ ngx_http_gatehouse_ctx_t *ngx_http_gatehouse_create_ctx(ngx_http_request_t *r);
  * A request that waits: no phase runs until ngx_http_gatehouse_resume().  The
  * client may go away meanwhile: then ctx->waiting ends by itself.
  */
-ngx_int_t ngx_http_gatehouse_suspend(ngx_http_gatehouse_ctx_t *ctx);
+ngx_int_t ngx_http_gatehouse_suspend(ngx_http_gatehouse_ctx_t *ctx,
+    ngx_http_gatehouse_wait_t what);
 void ngx_http_gatehouse_resume(ngx_http_gatehouse_ctx_t *ctx);
 
 

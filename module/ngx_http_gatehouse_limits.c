@@ -701,7 +701,9 @@ ngx_http_gatehouse_limits_wait(ngx_http_gatehouse_ctx_t *ctx)
         ngx_http_gatehouse_count(NGX_HTTP_GATEHOUSE_WAITED_COUNT);
     }
 
-    if (ngx_http_gatehouse_suspend(ctx) != NGX_OK) {
+    if (ngx_http_gatehouse_suspend(ctx, NGX_HTTP_GATEHOUSE_WAIT_LEASE)
+        != NGX_OK)
+    {
         return NGX_HTTP_GATEHOUSE_ERROR;
     }
 

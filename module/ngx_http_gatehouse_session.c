@@ -314,7 +314,9 @@ ngx_http_gatehouse_session_identity(ngx_http_request_t *r,
             ctx->wait_until = ngx_current_msec
                               + NGX_HTTP_GATEHOUSE_SESSION_WAIT;
 
-            return ngx_http_gatehouse_suspend(ctx) == NGX_OK
+            return ngx_http_gatehouse_suspend(ctx,
+                                              NGX_HTTP_GATEHOUSE_WAIT_SESSION)
+                   == NGX_OK
                    ? NGX_HTTP_GATEHOUSE_WAIT : NGX_HTTP_GATEHOUSE_ERROR;
         }
     }

@@ -11,6 +11,7 @@
 
 #include "ngx_http_gatehouse_identity.h"
 #include "ngx_http_gatehouse_catalog.h"
+#include "ngx_http_gatehouse_idp.h"
 #include "ngx_http_gatehouse_worker.h"
 #include "ngx_http_gatehouse_zone.h"
 
@@ -257,6 +258,7 @@ ngx_http_gatehouse_token_verify(ngx_http_request_t *r,
         idp = ngx_http_gatehouse_catalog_idp(api->jwt[i].idp);
 
         if (idp && gh_slice_eq(idp->idp.issuer, jwt->issuer)) {
+            ctx->keys_of = api->jwt[i].idp;
             fault = gh_jwt_verify(idp->keys, jwt, ngx_http_gatehouse_now(),
                                   &alloc, id);
             break;
@@ -338,6 +340,14 @@ ngx_http_gatehouse_token_identity(ngx_http_request_t *r,
         ngx_http_gatehouse_count(NGX_HTTP_GATEHOUSE_TOKEN_NEW_COUNT);
 
         fault = ngx_http_gatehouse_token_verify(r, ctx, &jwt);
+
+        if (fault == GH_JWT_UNKNOWN_KEY && !ctx->refreshed) {
+            ctx->refreshed = 1;
+
+            if (ngx_http_gatehouse_idp_refresh(ctx, ctx->keys_of) == NGX_OK) {
+                return NGX_HTTP_GATEHOUSE_WAIT;
+            }
+        }
 
         if (fault != GH_JWT_OK) {
             return ngx_http_gatehouse_token_refuse(ctx, fault);

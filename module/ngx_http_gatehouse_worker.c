@@ -10,6 +10,7 @@
 #include "ngx_http_gatehouse_credential.h"
 #include "ngx_http_gatehouse_decision.h"
 #include "ngx_http_gatehouse_headers.h"
+#include "ngx_http_gatehouse_idp.h"
 #include "ngx_http_gatehouse_limits.h"
 #include "ngx_http_gatehouse_redis.h"
 #include "ngx_http_gatehouse_zone.h"
@@ -115,6 +116,7 @@ ngx_http_gatehouse_worker_stop(ngx_cycle_t *cycle)
 
     ngx_http_gatehouse_limits_flush(NGX_HTTP_GATEHOUSE_FLUSH_END, 1);
     ngx_http_gatehouse_redis_stop();
+    ngx_http_gatehouse_idp_stop();
     ngx_http_gatehouse_catalog_close();
 
     ngx_http_gatehouse_worker.conf = NULL;
