@@ -358,6 +358,9 @@ def test_usage_sums_nodes_and_hours(tmp_path_factory):
                 assert series["hits"]["points"][-1]["admitted"] == 12
                 assert series["hits"]["points"][-2]["admitted"] == 100
                 assert series["search"]["total"]["admitted"] == 3
+                shown = control.cli("usage", "mobile", "-m", "hits")
+                assert shown.returncode == 0
+                assert "total: 112 admitted" in shown.stdout
                 year = control.must(
                     "GET", "/v1/usage/mobile?metric=hits&period=year")
                 assert sum(p["admitted"] for p in

@@ -146,6 +146,7 @@ def test_lists_are_tables_or_json(control):
     assert lines[0].split() == ["NAME", "ACCOUNT", "PLAN", "STATE"]
     assert lines[1].split() == ["mobile", "acme", "basic", "live"]
     assert [x["name"] for x in control.cli_json("app", "list")] == ["mobile"]
+    assert "10 hits/minute" in control.cli("plan", "list").stdout
     empty = control.cli("idp", "list")
     assert (empty.returncode, empty.stdout, empty.stderr) == (OK, "",
                                                               "no idps\n")

@@ -118,9 +118,10 @@ class Gate:
     numbers = itertools.count()
 
     def __init__(self, stack, workers=2, zone="16m", http="", server="",
-                 main="", redis_sock=None):
+                 main="", listen="", redis_sock=None):
         self.stack, self.workers, self.zone = stack, workers, zone
         self.http, self.server, self.main = http, server, main
+        self.listen = listen            # "reuseport": all workers get calls
         self.redis_sock = redis_sock or stack.redis.sock
         self.name = "nginx-%d" % next(self.numbers)
         self.dir = stack.dir / self.name
@@ -144,6 +145,7 @@ class Gate:
                   "tls_port": self.tls_port, "error_log": self.error_log,
                   "access_log": self.access_log, "http": self.http,
                   "server": self.server, "main": self.main,
+                  "listen": self.listen,
                   "status": self.status_sock, "shipped": ROOT / "conf/nginx"}
         text = re.sub(r"@(\w+)@", lambda m: str(values[m[1]]), CONF)
         self.conf.write_text(text)
@@ -570,7 +572,7 @@ http {
     upstream gatehouse_idp { server unix:@root@/sock/idp.sock; }
     @http@
     server {
-        listen 127.0.0.1:@port@ backlog=4096;
+        listen 127.0.0.1:@port@ backlog=4096 @listen@;
         listen 127.0.0.1:@tls_port@ ssl backlog=4096;
         ssl_certificate @root@/tls/cert.pem;
         ssl_certificate_key @root@/tls/key.pem;
