@@ -181,7 +181,9 @@ def main():
     env = {**os.environ, "LLNG_DEFAULTCONFFILE": str(state / "llng.ini")}
     env.pop("LLNG_CLIENTS", None)
     command = ["/usr/bin/starman", "--workers", str(o.workers),
-               "--max-requests", "10000", "--preload-app", "--env", "deployment"]
+               "--max-requests", "10000", "--preload-app", "--env", "deployment",
+               # a worker serves one connection at a time: none may idle on it
+               "--disable-keepalive"]
     env.pop("BOUND_SOCKETS", None)
     bound = handed_over()
     if bound:
