@@ -71,10 +71,13 @@ def children(pid):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process so far (proc(5), stat)."""
-    text = pathlib.Path("/proc/%d/stat" % pid).read_text()
-    fields = text.rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """How long a process has run so far (proc(5): schedstat, else stat)."""
+    proc = pathlib.Path("/proc/%d" % pid)
+    try:
+        return int((proc / "schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        fields = (proc / "stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Process:
