@@ -22,6 +22,7 @@
 #define GH_TABLE_UNIT 16
 #define GH_TABLE_MAGIC UINT64_C(0x656c626154204847)
 #define GH_CELLS_MAX 64        /* per scope */
+#define GH_TABLE_STEPS 4096    /* a walk through a chain that changes */
 #define GH_SCOPE_IDLE_MS 10000 /* then its place may be taken */
 
 enum gh_table_class { SCOPE, CELL, METER, TAIL, CLASSES };
@@ -136,6 +137,8 @@ void gh_table_unlock(struct gh_limiter *l);
 /* Under the lock: a place of the class, 0 when nothing is free. */
 uint32_t gh_table_take(struct gh_limiter *l, enum gh_table_class c);
 void gh_table_give(struct gh_limiter *l, enum gh_table_class c, uint32_t at);
+
+uint64_t gh_table_hash(uint64_t seed, uint8_t kind, struct gh_slice s);
 
 /* Without the lock; 0 when it is not there. *gen is what it was found under. */
 uint32_t gh_table_find(const struct gh_limiter *l, uint8_t kind,
