@@ -19,7 +19,7 @@ static const struct gh_cli_column api_columns[] = {
     {"SERVICE", "service"},
     {"CREDENTIALS", "credentials"}};
 static const struct gh_cli_column plan_columns[] = {
-    {"NAME", "name"}, {"APIS", "apis"}, {"DESCRIPTION", "description"}};
+    {"NAME", "name"}, {"APIS", "apis"}, {"LIMITS", "limits_text"}};
 static const struct gh_cli_column account_columns[] = {
     {"NAME", "name"}, {"PLAN", "plan"}, {"STATE", "state"}};
 static const struct gh_cli_column app_columns[] = {{"NAME", "name"},
@@ -41,6 +41,33 @@ static const struct {
     {"app", app_columns, 4},         {"idp", idp_columns, 4},
 };
 
+/* "100 hits/minute, 5 search/day (soft)" */
+static void
+add_limits_text(json_t *plan)
+{
+    struct gh_buffer b = GH_BUFFER_INIT;
+    const json_t *l;
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "limits"), i, l)
+    {
+        const char *metric = json_string_value(json_object_get(l, "metric"));
+        const char *mode = json_string_value(json_object_get(l, "mode"));
+
+        gh_buffer_printf(
+            &b, "%s%lld %s/%s%s%s%s", i > 0 ? ", " : "",
+            (long long)json_integer_value(json_object_get(l, "value")),
+            metric != NULL ? metric : "hits",
+            json_string_value(json_object_get(l, "period")),
+            mode != NULL ? " (" : "", mode != NULL ? mode : "",
+            mode != NULL ? ")" : "");
+    }
+    if (b.len > 0)
+        json_object_set_new(plan, "limits_text",
+                            json_string(gh_buffer_string(&b)));
+    gh_buffer_finish(&b);
+}
+
 /* Fields that an item leaves out have their default; tables show it. */
 static void
 add_defaults(const char *kind, json_t *items)
@@ -50,6 +77,8 @@ add_defaults(const char *kind, json_t *items)
 
     json_array_foreach(items, i, item)
     {
+        if (!strcmp(kind, "plan"))
+            add_limits_text(item);
         if (!strcmp(kind, "api") && !json_object_get(item, "path"))
             json_object_set_new(item, "path", json_string("/"));
         if (!strcmp(kind, "api") && !json_object_get(item, "hosts"))

@@ -198,6 +198,48 @@ check_peer(json_t *list, const json_t *s, const char *part, const char *advice)
           up || *text(o, "error") == '\0' ? "" : ": ", text(o, "error"));
 }
 
+/* What the gate itself sees: its catalog, its Redis. */
+static void
+check_gate(json_t *list, const json_t *s, const struct gh_control *c)
+{
+    const json_t *d = json_object_get(json_object_get(s, "gate"), "detail");
+    const json_t *generation = json_object_get(d, "generation");
+
+    if (json_is_integer(generation) &&
+        (uint64_t)json_integer_value(generation) != c->generation)
+        check(list, "gate", FAIL,
+              "see that gatehouse_catalog in nginx' configuration is this "
+              "installation's, and reload nginx",
+              "it reads generation %lld of the catalog, the last one is %llu",
+              (long long)json_integer_value(generation),
+              (unsigned long long)c->generation);
+    if (json_is_true(json_object_get(d, "degraded")))
+        check(list, "gate", WARN,
+              "see that Redis runs and that gatehouse_redis names it",
+              "its Redis is away: limits are bounded, not exact");
+}
+
+/* Providers whose keys could not be fetched, in gatehouse-idp's own words. */
+static void
+check_providers(json_t *list, const json_t *s)
+{
+    const json_t *d = json_object_get(json_object_get(s, "idp"), "detail");
+    const json_t *p;
+    size_t i;
+
+    if (json_is_false(json_object_get(d, "redis")))
+        check(list, "idp", WARN, "start Redis: logins need it",
+              "gatehouse-idp's Redis is away");
+    json_array_foreach(json_object_get(d, "providers"), i, p)
+    {
+        if (json_is_false(json_object_get(p, "good")) &&
+            *text(p, "problem") != '\0')
+            check(list, "idp", WARN,
+                  "see that the issuer is right and reachable from here",
+                  "idp \"%s\": %s", text(p, "name"), text(p, "problem"));
+    }
+}
+
 static void
 check_redis(json_t *list, const json_t *s)
 {
@@ -338,6 +380,8 @@ gh_control_doctor(struct gh_request *r)
     check_peer(list, s, "idp",
                "gatehoused starts gatehouse-idp; its log says why it ends. "
                "Keys and known tokens go on working, logins do not");
+    check_gate(list, s, r->c);
+    check_providers(list, s);
     check_house(list, s);
     check_versions(list);
     check_items(list, r->c);
