@@ -146,10 +146,11 @@ int gh_control_serve_openapi(struct gh_request *r);
 int gh_control_load(struct gh_control *c, struct gh_error *e);
 /*
  * Makes `want` the state, in one durable write; on success c->items is want's
- * (which is emptied). On failure nothing has changed.
+ * (which is emptied). On failure nothing has changed. prints: of secrets that
+ * came along.
  */
 int gh_control_store(struct gh_control *c, struct gh_items *want,
-                     struct gh_error *e);
+                     const json_t *prints, struct gh_error *e);
 /*
  * The whole of an edit, for documents and single items: references, services'
  * own checks, secrets to gatehouse-idp, the store, the house, the audit line.

@@ -80,31 +80,6 @@ gh_control_add_secret_changes(struct gh_control *c, const json_t *prints,
     }
 }
 
-/* Keeps the fingerprints with the edit that brought the secrets. */
-static int
-store_prints(struct gh_control *c, const json_t *prints, struct gh_error *e)
-{
-    struct gh_catalog_write *w;
-    const char *name;
-    json_t *print;
-
-    if (json_object_size(prints) == 0)
-        return 0;
-    if (gh_catalog_write_begin(c->catalog, &w, e) != 0)
-        return -1;
-    json_object_foreach((json_t *)prints, name, print)
-    {
-        if (gh_control_put_doc(w, "secret-print", name, print, e) != 0) {
-            gh_catalog_abort(w);
-            return -1;
-        }
-    }
-    if (gh_control_commit(c, w, e) != 0)
-        return -1;
-    json_object_update(c->prints, (json_t *)prints);
-    return 0;
-}
-
 static int
 carry_out(struct gh_request *r, struct gh_items *want, json_t **changes)
 {
@@ -119,14 +94,12 @@ carry_out(struct gh_request *r, struct gh_items *want, json_t **changes)
     json_decref(secrets);
     if (rc == 0) {
         diff = gh_document_diff(&c->items, want);
-        if (json_array_size(diff) > 0)
-            rc = gh_control_store(c, want, &e);
-    }
-    if (rc == 0) {
         gh_control_add_secret_changes(c, prints, diff);
-        rc = store_prints(c, prints, &e);
-        gh_control_services_follow(c, diff);
+        if (json_array_size(diff) > 0)
+            rc = gh_control_store(c, want, prints, &e);
     }
+    if (rc == 0)
+        gh_control_services_follow(c, diff);
     json_decref(prints);
     if (rc != 0) {
         json_decref(diff);

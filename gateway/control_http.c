@@ -249,10 +249,12 @@ serve(struct gh_request *r, const char *method, const char *path)
     else if (rc == 405)
         gh_request_fail(r, 405, "invalid", "%.20s is not possible here",
                         method);
-    else if (!may(r))
+    else if (!may(r)) {
+        gh_log(GH_LOG_WARN, "uid %ld (pid %ld) may not %s %s", (long)r->uid,
+               (long)r->pid, r->route->method, r->route->path);
         gh_request_fail(r, 403, "denied", "uid %ld may not do this",
                         (long)r->uid);
-    else if (r->body_too_big)
+    } else if (r->body_too_big)
         gh_request_fail(r, 413, "too_big", "the body passes %zu bytes",
                         (size_t)GH_CONTROL_BODY);
     else if (r->body.failed)

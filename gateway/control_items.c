@@ -152,6 +152,8 @@ read_body(struct gh_request *r, const struct gh_alloc *a, struct gh_faults *f)
                      "no JSON: %s", je.text);
     else
         root = gh_document_from_json(v, a);
+    if (v != NULL && root == NULL)
+        gh_fault_add(f, 0, 0, "", NULL, "nested too deeply");
     json_decref(v);
     return root;
 }

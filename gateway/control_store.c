@@ -118,6 +118,50 @@ load_keys(struct gh_control *c, struct gh_error *e)
     return rc;
 }
 
+/* Where a service of the house was reached last: it goes on there while the
+ * house looks for it. */
+static int
+load_runtime(struct gh_control *c, const char *name, struct gh_error *e)
+{
+    struct gh_service v;
+    struct gh_arena arena;
+    struct gh_alloc a;
+    json_t *list = json_array();
+    int rc;
+
+    gh_arena_init(&arena);
+    a = gh_arena_alloc(&arena);
+    rc = gh_catalog_service(c->catalog, gh_slice_str(name), &a, &v, e);
+    for (size_t i = 0; rc == 1 && i < v.n; i++)
+        json_array_append_new(list,
+                              json_pack("{s:s%, s:b}", "address",
+                                        v.endpoints[i].address.data,
+                                        v.endpoints[i].address.len, "healthy",
+                                        (int)v.endpoints[i].healthy));
+    if (rc == 1)
+        json_object_set_new(c->runtime, name,
+                            json_pack("{s:s%, s:O}", "state", v.state.data,
+                                      v.state.len, "endpoints", list));
+    json_decref(list);
+    gh_arena_finish(&arena);
+    return rc < 0 ? -1 : 0;
+}
+
+static int
+load_runtimes(struct gh_control *c, struct gh_error *e)
+{
+    const char *name;
+    json_t *item;
+
+    json_object_foreach(c->items.of[GH_KIND_SERVICE], name, item)
+    {
+        if (json_object_get(item, "compose") != NULL &&
+            load_runtime(c, name, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int
 gh_control_load(struct gh_control *c, struct gh_error *e)
 {
@@ -140,6 +184,8 @@ gh_control_load(struct gh_control *c, struct gh_error *e)
         rc = load_kind(c, "secret-print", c->prints, e);
     if (rc == 0)
         rc = load_keys(c, e);
+    if (rc == 0)
+        rc = load_runtimes(c, e);
     gh_catalog_end(c->catalog);
     return rc;
 }
@@ -161,9 +207,11 @@ runtime_service(struct gh_control *c, const json_t *item,
     memset(out, 0, sizeof(*out));
     out->name = gh_slice_str(name);
     out->state = gh_slice_str(state != NULL ? state : "starting");
-    if (json_is_true(json_object_get(item, "disabled")))
-        out->state = gh_slice_str("disabled");
     out->n = json_array_size(list);
+    if (json_is_true(json_object_get(item, "disabled"))) {
+        out->state = gh_slice_str("disabled");
+        out->n = 0;
+    }
     at = gh_get(a, (out->n + 1) * sizeof(*at));
     if (at == NULL)
         return gh_error_set(e, GH_ENOMEM, "out of memory");
@@ -363,6 +411,21 @@ write_puts(struct gh_control *c, struct gh_catalog_write *w,
     return 0;
 }
 
+static int
+write_prints(struct gh_catalog_write *w, const json_t *prints,
+             struct gh_error *e)
+{
+    const char *name;
+    json_t *print;
+
+    json_object_foreach((json_t *)prints, name, print)
+    {
+        if (gh_control_put_doc(w, "secret-print", name, print, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* What goes with a removed application or provider, in memory. */
 static void
 forget_removed(struct gh_control *c, const struct gh_items *want)
@@ -394,18 +457,20 @@ forget_removed(struct gh_control *c, const struct gh_items *want)
 
 int
 gh_control_store(struct gh_control *c, struct gh_items *want,
-                 struct gh_error *e)
+                 const json_t *prints, struct gh_error *e)
 {
     struct gh_catalog_write *w;
 
     if (gh_catalog_write_begin(c->catalog, &w, e) != 0)
         return -1;
-    if (write_removals(c, w, want, e) != 0 || write_puts(c, w, want, e) != 0) {
+    if (write_removals(c, w, want, e) != 0 || write_puts(c, w, want, e) != 0 ||
+        write_prints(w, prints, e) != 0) {
         gh_catalog_abort(w);
         return -1;
     }
     if (gh_control_commit(c, w, e) != 0)
         return -1;
+    json_object_update(c->prints, (json_t *)prints);
     forget_removed(c, want);
     gh_items_finish(&c->items);
     c->items = *want;

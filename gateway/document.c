@@ -266,10 +266,11 @@ adopt(struct gh_node *parent, struct gh_node *child, const char *key,
     return 0;
 }
 
-struct gh_node *
-gh_document_from_json(const json_t *v, const struct gh_alloc *a)
+static struct gh_node *
+from_json(const json_t *v, const struct gh_alloc *a, unsigned depth)
 {
-    struct gh_node *n = gh_get(a, sizeof(*n));
+    struct gh_node *n =
+        depth > GH_DOCUMENT_DEPTH ? NULL : gh_get(a, sizeof(*n));
     char number[64];
     const char *key;
     json_t *child;
@@ -298,7 +299,7 @@ gh_document_from_json(const json_t *v, const struct gh_alloc *a)
         n->kind = GH_NODE_LIST;
         json_array_foreach(v, i, child)
         {
-            if (adopt(n, gh_document_from_json(child, a), NULL, a) != 0)
+            if (adopt(n, from_json(child, a, depth + 1), NULL, a) != 0)
                 return NULL;
         }
         return n;
@@ -306,10 +307,16 @@ gh_document_from_json(const json_t *v, const struct gh_alloc *a)
         n->kind = GH_NODE_MAP;
         json_object_foreach((json_t *)v, key, child)
         {
-            if (adopt(n, gh_document_from_json(child, a), key, a) != 0)
+            if (adopt(n, from_json(child, a, depth + 1), key, a) != 0)
                 return NULL;
         }
         return n;
     }
     return NULL;
+}
+
+struct gh_node *
+gh_document_from_json(const json_t *v, const struct gh_alloc *a)
+{
+    return from_json(v, a, 0);
 }

@@ -74,7 +74,8 @@ struct gh_node {
  */
 struct gh_node *gh_document_read(struct gh_slice text, const struct gh_alloc *a,
                                  struct gh_faults *f);
-/* A JSON value as the same tree; lines are 0. NULL without memory. */
+/* A JSON value as the same tree; lines are 0. NULL without memory, or nested
+ * deeper than a document may be. */
 struct gh_node *gh_document_from_json(const json_t *v,
                                       const struct gh_alloc *a);
 /* The child of a map, or NULL. */

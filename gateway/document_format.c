@@ -199,6 +199,9 @@ valid_prefix(struct gh_slice s, char *why, size_t size)
         return refuse(why, size, "it must begin with a slash");
     if (s.len == 1)
         return true;
+    if (gh_slice_eq_str(s, "/gatehouse") ||
+        gh_slice_starts(s, gh_slice_str("/gatehouse/")))
+        return refuse(why, size, "logins are served below /gatehouse/");
     if (!only(s, PATH_CHARS "/"))
         return refuse(why, size,
                       "it holds a character that has a meaning of "

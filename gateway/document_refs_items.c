@@ -8,6 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Whether the text has the field, be its value right or wrong: what a fault
+ * took away is not missing. */
+static bool
+written(const struct gh_refs *c, const json_t *item, const char *key)
+{
+    const struct gh_node *at =
+        c->located && c->root != NULL ? gh_node_at(c->root, c->base) : NULL;
+
+    return json_object_get(item, key) != NULL || gh_node_get(at, key) != NULL;
+}
+
 /* ---- metrics */
 
 /* Index in the API's own list, -1 for hits, -2 unknown. */
@@ -260,6 +271,10 @@ check_api(struct gh_refs *c, const json_t *api)
         check_metric_known(c, metrics, gh_refs_text(one, "metric"), path);
     }
     check_doubled_limits(c, json_object_get(api, "limits"));
+    if (json_is_true(json_object_get(api, "rules_only")) &&
+        !written(c, api, "rules"))
+        gh_refs_fault(c, "add rules, or take it away", "rules_only",
+                      "without rules every call is refused");
 }
 
 /* ---- plans */
@@ -347,17 +362,6 @@ check_plan(struct gh_refs *c, const json_t *plan)
 }
 
 /* ---- the others */
-
-/* Whether the text has the field, be its value right or wrong: what a fault
- * took away is not missing. */
-static bool
-written(const struct gh_refs *c, const json_t *item, const char *key)
-{
-    const struct gh_node *at =
-        c->located && c->root != NULL ? gh_node_at(c->root, c->base) : NULL;
-
-    return json_object_get(item, key) != NULL || gh_node_get(at, key) != NULL;
-}
 
 static void
 check_service(struct gh_refs *c, const json_t *s)

@@ -84,7 +84,8 @@ def test_wrong_requests_have_their_status(control, method, path, status):
     b'{"name": "other", "account": "acme", "plan": "basic"}',
     b'{"account": "nobody", "plan": "basic"}',
     b'{"account": "acme", "plan": "basic", "labels": {"a": "\\u0000"}}',
-    b"{" + b'"labels": {' * 2000], ids=["body-%d" % i for i in range(15)])
+    b"{" + b'"labels": {' * 2000,
+    b'{"labels": ' + b'{"a": ' * 500 + b'1' + b"}" * 501], ids=["body-%d" % i for i in range(16)])
 def test_a_wrong_item_is_refused(control, body):
     before = control.generation
     reply = control.call("PUT", "/v1/apps/new", body,

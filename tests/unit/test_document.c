@@ -350,6 +350,10 @@ references_are_checked(void **state)
         {"apis: [{name: web, service: back, rules: [{metric: hits, path: "
          "/a/**/b}]}]",
          "apis[0].rules[0].path", "end only"},
+        {"apis: [{name: web, service: back, path: /gatehouse/x}]",
+         "apis[0].path", "logins"},
+        {"apis: [{name: web, service: back, rules_only: true}]",
+         "apis[0].rules_only", "every call"},
         {"apis: [{name: web, service: back, path: /a/../b}]", "apis[0].path",
          ".."},
         {"idps: [{name: lemon, issuer: \"https://a.org\", client_id: x, "
