@@ -77,13 +77,14 @@ is_address(const char *host)
 }
 
 /* Names below "localhost" too (RFC 6761): a portal wants a domain. */
+/* With the names that RFC 6761 section 6.3 keeps for it. */
 static bool
 is_loopback(const char *host)
 {
-    const char *tail = strrchr(host, '.');
+    size_t n = strlen(host);
 
     return !strcmp(host, "localhost") || !strcmp(host, "[::1]") ||
-           (tail != NULL && !strcmp(tail, ".localhost")) ||
+           (n > 10 && !strcmp(host + n - 10, ".localhost")) ||
            (!strncmp(host, "127.", 4) && is_address(host));
 }
 

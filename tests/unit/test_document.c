@@ -540,6 +540,31 @@ upstreams_become_addresses(void **state)
 }
 
 static void
+http_is_for_loopback_alone(void **state)
+{
+    static const char *const yes[] = {
+        "https://a.org",      "https://a.org:8443/x/",
+        "http://localhost:1", "http://auth.localhost:8080/",
+        "http://127.0.0.2",   "http://[::1]:80"};
+    static const char *const no[] = {
+        "http://a.org",     "http://localhost.a.org",
+        "http://127.a.org", "https://u@a.org",
+        "https://a.org/?q", "https://a.org/#f",
+        "https://A.org",    "https://",
+        "ftp://a.org",      "http://localhost:99999",
+        "http://1.2.3",     "https://a..b"};
+    char why[200];
+
+    for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++)
+        assert_true(gh_document_format_valid(GH_F_URL, gh_slice_str(yes[i]),
+                                             why, sizeof(why)));
+    for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++)
+        if (gh_document_format_valid(GH_F_URL, gh_slice_str(no[i]), why,
+                                     sizeof(why)))
+            fail_msg("%s is taken", no[i]);
+}
+
+static void
 every_kind_has_a_schema_and_a_manual(void **state)
 {
     struct gh_buffer b = GH_BUFFER_INIT;
@@ -581,6 +606,7 @@ main(void)
         cmocka_unit_test(a_difference_names_the_field),
         cmocka_unit_test(items_compile_to_the_vocabulary),
         cmocka_unit_test(upstreams_become_addresses),
+        cmocka_unit_test(http_is_for_loopback_alone),
         cmocka_unit_test(every_kind_has_a_schema_and_a_manual),
     };
 
