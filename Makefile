@@ -47,7 +47,7 @@ gatehoused_LIBS = -lcrypto
 gatehouse-control_LIBS = -lmicrohttpd -lsystemd -lyaml -ljansson -llmdb \
                          -lhiredis -lseccomp -lcurl -lcjose -lcrypto
 gatehouse-idp_LIBS = -lmicrohttpd -loauth2 -lcurl -ljansson -llmdb -lhiredis \
-                     -lcjose -lcrypto -lpthread
+                     -lcjose -lseccomp -lcrypto -lpthread
 gatehouse_LIBS = -lcurl -ljansson -lcrypto
 TEST_LIBS = -lcmocka -ljansson -llmdb -lhiredis -lcjose -lcrypto -lpthread
 

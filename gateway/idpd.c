@@ -13,8 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,8 +61,7 @@ help(void)
          "in the catalog. Serves nginx on a unix socket.\n");
     for (i = 0; i < NROWS; i++)
         printf("  %-14s %-8s %s\n", rows[i].name,
-               rows[i].argument == NULL ? "" : rows[i].argument,
-               rows[i].help);
+               rows[i].argument == NULL ? "" : rows[i].argument, rows[i].help);
     puts("  --help                  this text\n\n"
          "Exit status: 0 ended by SIGTERM, 1 failed, 3 wrong options.");
 }
@@ -229,21 +226,6 @@ gh_idpd_provider(struct gh_idpd *d, struct gh_slice name,
 
 /* ---- start and end */
 
-/* Nothing here ever needs more rights than it was started with; a dump of its
- * memory would hold secrets. */
-static int
-drop_rights(struct gh_error *e)
-{
-    struct rlimit none = {0, 0};
-
-    umask(0077);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
-        setrlimit(RLIMIT_CORE, &none) != 0)
-        return gh_error_sys(e, errno, "give up rights");
-    return 0;
-}
-
 static int
 read_secret(struct gh_idpd *d, struct gh_error *e)
 {
@@ -337,8 +319,7 @@ main(int argc, char **argv)
         rc = settle_options(&d);
     if (rc >= 0)
         return rc;
-    gh_log_to_stderr("gatehouse-idp",
-                     d.o.verbose ? GH_LOG_DEBUG : GH_LOG_INFO);
+    gh_log_to_stderr("gatehouse-idp", d.o.verbose ? GH_LOG_DEBUG : GH_LOG_INFO);
     /* before the first thread, so that all inherit the mask */
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
@@ -347,7 +328,7 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     d.started_ms = gh_idpd_now_ms();
     pthread_mutex_init(&d.catalog_lock, NULL);
-    if (drop_rights(&e) != 0 || read_secret(&d, &e) != 0 ||
+    if (gh_idpd_give_up_rights(&e) != 0 || read_secret(&d, &e) != 0 ||
         make_own_directory(&d, &e) != 0)
         goto failed;
     rc = open_catalog(&d, &ending, &e);

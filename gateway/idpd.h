@@ -4,7 +4,8 @@
  * provider. It may block, nobody waits for it but the browser that logs in:
  * one thread per connection (bounded), one keeper thread per provider.
  *
- *     idpd.c           options, rights, start and end
+ *     idpd.c           options, start and end
+ *     idpd_rights.c    what it gives up
  *     idpd_http.c      libmicrohttpd on the socket, the table of paths
  *     idpd_answer.c    answers: redirects, JSON, problems a person can read
  *     idpd_login.c     /gatehouse/login: off to the provider
@@ -56,6 +57,9 @@ struct gh_idpd {
     uint64_t started_ms;
     _Atomic uint64_t ending_ms; /* since when it is told to end; 0 = not */
 };
+
+/* No new privileges, no dump, a system call filter; once, before threads. */
+int gh_idpd_give_up_rights(struct gh_error *e);
 
 uint64_t gh_idpd_now_ms(void);  /* UTC */
 uint64_t gh_idpd_mono_ms(void); /* for intervals */
@@ -109,16 +113,15 @@ void gh_idpd_set(struct gh_idpd_request *r, const char *name, const char *fmt,
                  ...) __attribute__((format(printf, 3, 4)));
 void gh_idpd_redirect(struct gh_idpd_request *r, unsigned status,
                       const char *to);
-void gh_idpd_json(struct gh_idpd_request *r, unsigned status,
-                  const char *text);
+void gh_idpd_json(struct gh_idpd_request *r, unsigned status, const char *text);
 /* A page with a heading and ready HTML below it. */
-void gh_idpd_page(struct gh_idpd_request *r, unsigned status,
-                  const char *title, const char *html);
+void gh_idpd_page(struct gh_idpd_request *r, unsigned status, const char *title,
+                  const char *html);
 /* problem+json, or a page for a browser: `detail` is for people and holds
  * nothing secret. `again`: a path that may be tried, or NULL. */
 void gh_idpd_problem(struct gh_idpd_request *r, unsigned status,
-                     const char *code, const char *again, const char *fmt,
-                     ...) __attribute__((format(printf, 5, 6)));
+                     const char *code, const char *again, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 /* The problem of an error value. */
 void gh_idpd_failed(struct gh_idpd_request *r, const char *code,
                     const struct gh_error *e);
@@ -188,8 +191,8 @@ int gh_idpd_redis_create(const char *address, struct gh_idpd_redis **out,
 void gh_idpd_redis_destroy(struct gh_idpd_redis *r);
 
 /* Remembers a state for `ms`. 1 it is new, 0 it was used, -1. */
-int gh_idpd_redis_once(struct gh_idpd_redis *r, const char *digest,
-                       uint64_t ms, struct gh_error *e);
+int gh_idpd_redis_once(struct gh_idpd_redis *r, const char *digest, uint64_t ms,
+                       struct gh_error *e);
 int gh_idpd_redis_store(struct gh_idpd_redis *r, const char *d,
                         struct gh_slice sealed, uint64_t ms,
                         struct gh_error *e);

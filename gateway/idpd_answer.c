@@ -187,7 +187,8 @@ gh_idpd_failed(struct gh_idpd_request *r, const char *code,
         gh_idpd_problem(r, 400, code, NULL, "%s", e->message);
         break;
     default:
-        gh_idpd_problem(r, 500, code, NULL, "The log of gatehouse-idp says "
-                                            "what went wrong.");
+        gh_idpd_problem(r, 500, code, NULL,
+                        "The log of gatehouse-idp says "
+                        "what went wrong.");
     }
 }

@@ -35,8 +35,8 @@ refuse(struct login *l, enum gh_oidc_fault fault, enum gh_jwt_fault jwt)
     const char *code = gh_oidc_fault_name(fault);
     char again[GH_NAME_SIZE + 32];
 
-    snprintf(again, sizeof(again), "/gatehouse/login/%.*s",
-             (int)l->r->name.len, (const char *)l->r->name.data);
+    snprintf(again, sizeof(again), "/gatehouse/login/%.*s", (int)l->r->name.len,
+             (const char *)l->r->name.data);
     if (fault == GH_OIDC_ID_TOKEN)
         gh_log(GH_LOG_WARN, "login %.*s: id token: %s", (int)l->r->name.len,
                (const char *)l->r->name.data, gh_jwt_fault_name(jwt));
@@ -79,8 +79,7 @@ static int
 find_provider(struct login *l)
 {
     struct gh_error e;
-    int found =
-        gh_idpd_provider(l->r->d, l->r->name, &l->r->a, &l->idp, &e);
+    int found = gh_idpd_provider(l->r->d, l->r->name, &l->r->a, &l->idp, &e);
 
     if (found < 0)
         return failed(l, "catalog_unavailable", &e);
@@ -124,9 +123,8 @@ find_flow(struct login *l)
 static void
 forget_cookie(struct login *l)
 {
-    gh_idpd_set(l->r, "Set-Cookie",
-                "%s=; Max-Age=0; " GH_IDPD_STATE_ATTRIBUTES, l->cookie,
-                gh_get_copy(&l->r->a, l->r->name).data);
+    gh_idpd_set(l->r, "Set-Cookie", "%s=; Max-Age=0; " GH_IDPD_STATE_ATTRIBUTES,
+                l->cookie, gh_get_copy(&l->r->a, l->r->name).data);
 }
 
 static int
@@ -243,9 +241,8 @@ verify(struct login *l, enum gh_jwt_fault *jwt)
     *jwt = GH_JWT_OK;
     if (gh_jwt_keys_create(&l->idp, &keys, NULL) != 0)
         return GH_OIDC_NO_MEMORY;
-    f = gh_oidc_id_token(keys, &l->idp, &l->flow, &l->tokens,
-                         gh_idpd_now_ms(), &l->r->a, &l->session.identity,
-                         jwt);
+    f = gh_oidc_id_token(keys, &l->idp, &l->flow, &l->tokens, gh_idpd_now_ms(),
+                         &l->r->a, &l->session.identity, jwt);
     gh_jwt_keys_destroy(keys);
     return f;
 }
@@ -258,8 +255,7 @@ check_id_token(struct login *l)
     enum gh_oidc_fault f = verify(l, &jwt);
 
     if (f == GH_OIDC_ID_TOKEN && jwt == GH_JWT_UNKNOWN_KEY &&
-        gh_idpd_keeper_refresh(l->r->d, l->r->name, true) ==
-            GH_IDPD_FETCHED) {
+        gh_idpd_keeper_refresh(l->r->d, l->r->name, true) == GH_IDPD_FETCHED) {
         if (find_provider(l) == ENDED)
             return ENDED;
         f = verify(l, &jwt);
@@ -279,8 +275,8 @@ ask_userinfo(struct login *l)
     if (l->idp.userinfo_endpoint.len == 0)
         return GO_ON;
     struct gh_idpd_call http = {
-        .url = (const char *)gh_get_copy(&l->r->a, l->idp.userinfo_endpoint)
-                   .data,
+        .url =
+            (const char *)gh_get_copy(&l->r->a, l->idp.userinfo_endpoint).data,
         .bearer = (const char *)l->tokens.access_token.data};
     rc = gh_idpd_fetch(l->r->d, &http, &body, &status, &e);
     if (rc == 0 && status == 200)
@@ -344,8 +340,7 @@ static int
 send_back(struct login *l)
 {
     gh_idpd_set(l->r, "Set-Cookie",
-                GH_SESSION_COOKIE "=%s; " GH_IDPD_SESSION_ATTRIBUTES,
-                l->value);
+                GH_SESSION_COOKIE "=%s; " GH_IDPD_SESSION_ATTRIBUTES, l->value);
     gh_idpd_redirect(
         l->r, 302,
         (const char *)gh_get_copy(&l->r->a, l->flow.return_path).data);
@@ -353,9 +348,9 @@ send_back(struct login *l)
 }
 
 static int (*const steps[])(struct login *l) = {
-    find_provider,  read_answer, find_flow,       check_answer,
-    find_room,      use_once,    spend_code,      check_id_token,
-    ask_userinfo,   end_old_session, store_session, send_back};
+    find_provider, read_answer,     find_flow,     check_answer,
+    find_room,     use_once,        spend_code,    check_id_token,
+    ask_userinfo,  end_old_session, store_session, send_back};
 
 void
 gh_idpd_callback(struct gh_idpd_request *r)

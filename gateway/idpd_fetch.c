@@ -57,8 +57,8 @@ bound(CURL *c, struct gh_idpd *d)
 static struct curl_slist *
 headers(const struct gh_idpd_call *call)
 {
-    struct curl_slist *list = curl_slist_append(NULL,
-                                                "Accept: application/json");
+    struct curl_slist *list =
+        curl_slist_append(NULL, "Accept: application/json");
     char text[256];
 
     list = curl_slist_append(list, "Expect:");

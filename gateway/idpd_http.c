@@ -20,7 +20,7 @@
 
 /* Who may ask, by the uid at the other end of the socket. */
 enum rights {
-    ANYONE = 1 << 0,  /* who may open the socket at all */
+    ANYONE = 1 << 0, /* who may open the socket at all */
     GATE = 1 << 1,
     CONTROL = 1 << 2
 };
@@ -246,8 +246,8 @@ peer_of(struct MHD_Connection *c)
     struct ucred cred;
     socklen_t len = sizeof(cred);
 
-    if (info == NULL || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED,
-                                   &cred, &len) != 0)
+    if (info == NULL ||
+        getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
         return (uid_t)-1;
     return cred.uid;
 }
@@ -281,8 +281,8 @@ answer(struct gh_idpd *d, struct MHD_Connection *c, const char *method,
        struct pending *p)
 {
     struct gh_idpd_answer out = {.status = 500, .body = GH_BUFFER_INIT};
-    struct gh_idpd_request r = {.c = c, .d = d, .method = method,
-                                .body = p->body, .answer = &out};
+    struct gh_idpd_request r = {
+        .c = c, .d = d, .method = method, .body = p->body, .answer = &out};
     char *query = strchr(p->target, '?');
     enum MHD_Result rc;
 
@@ -373,8 +373,7 @@ listen_on(struct gh_idpd *d, struct gh_error *e)
     unlink(d->o.sock); /* of an earlier life; its directory is ours */
     if (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
         chmod(d->o.sock, 0660) != 0 ||
-        (d->group != (gid_t)-1 &&
-         chown(d->o.sock, (uid_t)-1, d->group) != 0) ||
+        (d->group != (gid_t)-1 && chown(d->o.sock, (uid_t)-1, d->group) != 0) ||
         listen(fd, 512) != 0) {
         gh_error_sys(e, errno, "%s", d->o.sock);
         close(fd);
@@ -394,15 +393,13 @@ gh_idpd_http_start(struct gh_idpd *d, struct gh_error *e)
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
             MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG,
         0, NULL, NULL, on_request, d, MHD_OPTION_EXTERNAL_LOGGER, on_message,
-        NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+        NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK,
+        on_target, NULL, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY,
-        MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_STRICT_FOR_CLIENT,
+        1, MHD_OPTION_END);
     if (d->http == NULL) {
         close(fd);
         return gh_error_set(e, GH_EIO, "%s: libmicrohttpd won't start",

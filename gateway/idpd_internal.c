@@ -8,8 +8,7 @@ gh_idpd_put_secret(struct gh_idpd_request *r)
 {
     struct gh_error e;
 
-    if (gh_idpd_secret_write(r->d, r->name, gh_buffer_slice(&r->body), &e) !=
-        0)
+    if (gh_idpd_secret_write(r->d, r->name, gh_buffer_slice(&r->body), &e) != 0)
         gh_idpd_failed(r, "secret_refused", &e);
     else
         r->answer->status = 204;

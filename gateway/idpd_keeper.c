@@ -18,13 +18,13 @@
 
 #define MIN_INTERVAL_MS 10000u
 #define INTERVAL_MS (15u * 60 * 1000)
-#define RETRY_MS 500u       /* after a failure, doubled up to */
+#define RETRY_MS 500u /* after a failure, doubled up to */
 #define RETRY_MAX_MS 10000u
-#define WATCH_MS 300u       /* how soon a new provider is seen */
-#define WAIT_MS 12000u      /* the longest a caller waits for a fetch */
+#define WATCH_MS 300u  /* how soon a new provider is seen */
+#define WAIT_MS 12000u /* the longest a caller waits for a fetch */
 #define PROVIDERS_MAX 64
-#define CALLS_MAX 16        /* logins at one provider at a time */
-#define WAITERS_MAX 64      /* who wait for one fetch */
+#define CALLS_MAX 16   /* logins at one provider at a time */
+#define WAITERS_MAX 64 /* who wait for one fetch */
 
 struct gh_idpd_keeper {
     struct gh_idpd_keeper *next;
@@ -34,11 +34,11 @@ struct gh_idpd_keeper {
     pthread_cond_t wake;  /* the keeper: asked or stop */
     pthread_cond_t ended; /* its callers: a round is over */
     bool stop, asked, busy, seen;
-    uint64_t version;     /* of the record that was fetched for */
+    uint64_t version;                   /* of the record that was fetched for */
     unsigned char told[GH_DIGEST_SIZE]; /* what control was told last */
     uint64_t begun_ms, due_ms, fetched_ms, rounds;
     unsigned failures, calls, waiters, nkeys;
-    bool good;            /* the last round was */
+    bool good; /* the last round was */
     uint32_t methods;
     char problem[GH_ERROR_MESSAGE];
 };
@@ -159,8 +159,10 @@ put(struct gh_idpd_keeper *k, const char *body, struct gh_error *e)
 
     snprintf(url, sizeof(url), "http://localhost/v1/idps/%s/discovered",
              k->name);
-    struct gh_idpd_call call = {.method = "PUT", .url = url,
-                                .unix_socket = k->d->o.control, .body = body,
+    struct gh_idpd_call call = {.method = "PUT",
+                                .url = url,
+                                .unix_socket = k->d->o.control,
+                                .body = body,
                                 .type = "application/json"};
     rc = gh_idpd_fetch(k->d, &call, &answer, &status, e);
     if (rc == 0 && (status < 200 || status > 299))
@@ -176,8 +178,7 @@ read_again(struct gh_idpd_keeper *k, struct round *r)
 {
     struct gh_idp now;
 
-    if (gh_idpd_provider(k->d, gh_slice_str(k->name), &r->a, &now, NULL) ==
-            1 &&
+    if (gh_idpd_provider(k->d, gh_slice_str(k->name), &r->a, &now, NULL) == 1 &&
         gh_slice_eq(now.issuer, r->idp.issuer))
         r->idp = now;
 }
@@ -194,8 +195,8 @@ tell_control(struct gh_idpd_keeper *k, struct round *r, struct gh_error *e)
         text = gh_buffer_slice(&body);
         gh_sha256(&text, 1, digest);
     }
-    if (rc == 0 && (memcmp(digest, k->told, sizeof(digest)) != 0 ||
-                    !has_keys(r))) {
+    if (rc == 0 &&
+        (memcmp(digest, k->told, sizeof(digest)) != 0 || !has_keys(r))) {
         rc = put(k, gh_buffer_string(&body), e);
         if (rc == 0) {
             memcpy(k->told, digest, sizeof(digest));
@@ -211,8 +212,8 @@ tell_control(struct gh_idpd_keeper *k, struct round *r, struct gh_error *e)
 static int
 do_round(struct gh_idpd_keeper *k, struct round *r, struct gh_error *e)
 {
-    int found = gh_idpd_provider(k->d, gh_slice_str(k->name), &r->a, &r->idp,
-                                 e);
+    int found =
+        gh_idpd_provider(k->d, gh_slice_str(k->name), &r->a, &r->idp, e);
 
     if (found <= 0)
         return found;
@@ -222,7 +223,8 @@ do_round(struct gh_idpd_keeper *k, struct round *r, struct gh_error *e)
 }
 
 static void
-note(struct gh_idpd_keeper *k, const struct round *r, int rc, const struct gh_error *e)
+note(struct gh_idpd_keeper *k, const struct round *r, int rc,
+     const struct gh_error *e)
 {
     uint64_t now = gh_idpd_mono_ms(), pause;
 
@@ -370,10 +372,10 @@ gh_idpd_keepers_json(struct gh_idpd *d, struct gh_buffer *out)
     pthread_mutex_lock(&d->keepers->lock);
     for (k = d->keepers->list; k != NULL; k = k->next) {
         o = json_pack("{s:s, s:b, s:i, s:I, s:I, s:i, s:s}", "name", k->name,
-                      "good", (int)k->good, "keys", (int)k->nkeys,
-                      "fetched_ms", (json_int_t)k->fetched_ms, "rounds",
-                      (json_int_t)k->rounds, "calls", (int)k->calls,
-                      "problem", k->problem);
+                      "good", (int)k->good, "keys", (int)k->nkeys, "fetched_ms",
+                      (json_int_t)k->fetched_ms, "rounds",
+                      (json_int_t)k->rounds, "calls", (int)k->calls, "problem",
+                      k->problem);
         text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
         gh_buffer_printf(out, "%s%s", comma, text == NULL ? "null" : text);
         free(text);

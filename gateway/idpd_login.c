@@ -30,8 +30,8 @@ gh_idpd_login(struct gh_idpd_request *r)
         gh_idpd_failed(r, "login_unavailable", &e);
     } else {
         gh_idpd_set(r, "Set-Cookie",
-                    GH_OIDC_COOKIE "%.*s=%s; Max-Age=%d; "
-                    GH_IDPD_STATE_ATTRIBUTES,
+                    GH_OIDC_COOKIE
+                    "%.*s=%s; Max-Age=%d; " GH_IDPD_STATE_ATTRIBUTES,
                     GH_OIDC_COOKIE_TAG, flow.state, gh_buffer_string(&cookie),
                     GH_OIDC_FLOW_MS / 1000, gh_get_copy(&r->a, r->name).data);
         gh_idpd_redirect(r, 302, gh_buffer_string(&url));

@@ -53,9 +53,9 @@ load(struct gh_idpd_request *r, char d[GH_SESSION_KEY_LEN + 1],
     if (gh_session_key(&r->d->sessions, value, d) != 0)
         return 0;
     found = gh_idpd_redis_load(r->d->redis, d, &sealed, e);
-    if (found == 1 && gh_session_open(&r->d->sessions, d,
-                                      gh_buffer_slice(&sealed), &r->a, s,
-                                      e) != 0)
+    if (found == 1 &&
+        gh_session_open(&r->d->sessions, d, gh_buffer_slice(&sealed), &r->a, s,
+                        e) != 0)
         found = e->code == GH_ENOMEM ? -1 : 0;
     gh_buffer_finish(&sealed);
     return found;
@@ -81,9 +81,9 @@ go_to_provider(struct gh_idpd_request *r, const struct gh_idp *idp,
 
     gh_buffer_append(&back, idp->origin);
     gh_buffer_text(&back, DONE);
-    if (back.failed || gh_oidc_logout_url(idp, s->id_token,
-                                          gh_buffer_slice(&back), &url,
-                                          &e) != 0)
+    if (back.failed ||
+        gh_oidc_logout_url(idp, s->id_token, gh_buffer_slice(&back), &url,
+                           &e) != 0)
         leave(r, 303, DONE);
     else
         leave(r, 303, gh_buffer_string(&url));
@@ -101,15 +101,14 @@ gh_idpd_logout(struct gh_idpd_request *r)
     struct gh_error e;
     int found;
 
-    if (!post && !gh_slice_eq_str(gh_idpd_header(r, "Sec-Fetch-Site"),
-                                  "same-origin")) {
+    if (!post &&
+        !gh_slice_eq_str(gh_idpd_header(r, "Sec-Fetch-Site"), "same-origin")) {
         ask(r);
         return;
     }
     found = load(r, d, &s, &e);
     if (found == 1)
-        found = gh_idpd_provider(r->d, s.identity.provider, &r->a, &idp,
-                                 &e) < 0
+        found = gh_idpd_provider(r->d, s.identity.provider, &r->a, &idp, &e) < 0
                     ? -1
                     : 1;
     if (found < 0) {

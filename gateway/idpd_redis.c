@@ -80,9 +80,9 @@ static redisContext *
 connect_new(struct gh_idpd_redis *r, struct gh_error *e)
 {
     struct timeval timeout = {TIMEOUT_MS / 1000, TIMEOUT_MS % 1000 * 1000};
-    redisContext *c =
-        r->path != NULL ? redisConnectUnixWithTimeout(r->path, timeout)
-                        : redisConnectWithTimeout(r->host, r->port, timeout);
+    redisContext *c = r->path != NULL
+                          ? redisConnectUnixWithTimeout(r->path, timeout)
+                          : redisConnectWithTimeout(r->host, r->port, timeout);
 
     if (c != NULL && c->err == 0 && redisSetTimeout(c, timeout) == REDIS_OK)
         return c;
@@ -173,9 +173,9 @@ int
 gh_idpd_redis_store(struct gh_idpd_redis *r, const char *d,
                     struct gh_slice sealed, uint64_t ms, struct gh_error *e)
 {
-    redisReply *reply = command(r, e, "SET gh:{s:%s} %b PX %llu", d,
-                                sealed.data, sealed.len,
-                                (unsigned long long)ms);
+    redisReply *reply =
+        command(r, e, "SET gh:{s:%s} %b PX %llu", d, sealed.data, sealed.len,
+                (unsigned long long)ms);
 
     if (reply == NULL)
         return -1;
@@ -201,8 +201,7 @@ gh_idpd_redis_load(struct gh_idpd_redis *r, const char *d,
 }
 
 int
-gh_idpd_redis_revoke(struct gh_idpd_redis *r, const char *d,
-                     struct gh_error *e)
+gh_idpd_redis_revoke(struct gh_idpd_redis *r, const char *d, struct gh_error *e)
 {
     redisReply *reply = command(r, e, "DEL gh:{s:%s}", d);
 

@@ -10,12 +10,12 @@
 
 /* Names of providers follow gh_name_valid(): no slash, no dot. */
 static int
-path_of(struct gh_idpd *d, struct gh_slice name, const char *suffix,
-        char *out, size_t cap, struct gh_error *e)
+path_of(struct gh_idpd *d, struct gh_slice name, const char *suffix, char *out,
+        size_t cap, struct gh_error *e)
 {
     int n = gh_name_valid(name)
-                ? snprintf(out, cap, "%s/idp/%.*s.%s", d->o.dir,
-                           (int)name.len, (const char *)name.data, suffix)
+                ? snprintf(out, cap, "%s/idp/%.*s.%s", d->o.dir, (int)name.len,
+                           (const char *)name.data, suffix)
                 : -1;
 
     if (n < 0 || (size_t)n >= cap)
@@ -69,8 +69,8 @@ gh_idpd_secret_write(struct gh_idpd *d, struct gh_slice name,
         path_of(d, name, "new", fresh, sizeof(fresh), e) != 0)
         return -1;
     unlink(fresh);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-              0600);
+    fd =
+        open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return gh_error_sys(e, errno, "%s", fresh);
     if (write_all(fd, secret) != 0 || rename(fresh, path) != 0 ||

@@ -20,9 +20,8 @@ struct flat {
     enum gh_claims_fault fault;
 };
 
-static const char *const protocol[] = {"exp",   "nbf",     "iat",    "aud",
-                                       "nonce", "at_hash", "c_hash", "s_hash",
-                                       NULL};
+static const char *const protocol[] = {
+    "exp", "nbf", "iat", "aud", "nonce", "at_hash", "c_hash", "s_hash", NULL};
 
 static bool
 is_protocol(const char *name)
@@ -106,15 +105,15 @@ flat_value(struct flat *f, struct gh_slice name, const json_t *v)
     size_t i;
 
     if (json_is_array(v)) {
-        json_array_foreach((json_t *)v, i, item)
-            flat_scalar(f, name, item);
+        json_array_foreach((json_t *)v, i, item) flat_scalar(f, name, item);
         return;
     }
     if (!json_is_object(v)) {
         flat_scalar(f, name, v);
         return;
     }
-    json_object_foreach((json_t *)v, key, item) {
+    json_object_foreach((json_t *)v, key, item)
+    {
         char path[512];
         int n = snprintf(path, sizeof(path), "%.*s.%s", (int)name.len,
                          (const char *)name.data, key);
@@ -140,7 +139,8 @@ flat_all(struct flat *f)
     const char *key;
     json_t *v;
 
-    json_object_foreach((json_t *)f->root, key, v) {
+    json_object_foreach((json_t *)f->root, key, v)
+    {
         size_t n = strlen(key);
 
         if (full(f))
@@ -264,8 +264,8 @@ text(const json_t *claims, const char *name, const struct gh_alloc *a,
         return GH_CLAIMS_OK;
     if (!json_is_string(v))
         return GH_CLAIMS_BAD;
-    *out = gh_get_copy(a,
-                       gh_slice(json_string_value(v), json_string_length(v)));
+    *out =
+        gh_get_copy(a, gh_slice(json_string_value(v), json_string_length(v)));
     return out->data == NULL ? GH_CLAIMS_NO_MEMORY : GH_CLAIMS_OK;
 }
 

@@ -12,9 +12,9 @@
 
 enum gh_claims_fault {
     GH_CLAIMS_OK,
-    GH_CLAIMS_TOO_MANY,  /* more than GH_CLAIMS_MAX values */
-    GH_CLAIMS_BAD,       /* sub, aud, acr or sid of a wrong type */
-    GH_CLAIMS_BAD_TIME,  /* not an integer of 0 .. the end of year 9999 */
+    GH_CLAIMS_TOO_MANY, /* more than GH_CLAIMS_MAX values */
+    GH_CLAIMS_BAD,      /* sub, aud, acr or sid of a wrong type */
+    GH_CLAIMS_BAD_TIME, /* not an integer of 0 .. the end of year 9999 */
     GH_CLAIMS_NO_MEMORY
 };
 

@@ -133,8 +133,7 @@ gh_identity_has_role(const struct gh_identity *id, struct gh_slice role)
 }
 
 bool
-gh_identity_has_audience(const struct gh_identity *id,
-                         struct gh_slice audience)
+gh_identity_has_audience(const struct gh_identity *id, struct gh_slice audience)
 {
     return among(id->audiences, id->naudiences, audience);
 }
@@ -178,8 +177,7 @@ gh_identity_encode(struct gh_slice text, char *out, size_t cap)
 }
 
 static ssize_t
-field(const struct gh_identity *id, struct gh_slice name, char *out,
-      size_t cap)
+field(const struct gh_identity *id, struct gh_slice name, char *out, size_t cap)
 {
     size_t i, n = 0;
     ssize_t got;

@@ -103,8 +103,7 @@ read_ec(const json_t *o, struct fields *f, struct gh_error *e)
 {
     struct gh_slice crv;
 
-    if (gh_strict_string(o, "crv", &crv) != 0 ||
-        !gh_slice_eq_str(crv, "P-256"))
+    if (gh_strict_string(o, "crv", &crv) != 0 || !gh_slice_eq_str(crv, "P-256"))
         return refuse(e, "EC curve is not P-256");
     if (bytes(o, "x", f->a, POINT) != POINT ||
         bytes(o, "y", f->b, POINT) != POINT)
@@ -153,9 +152,10 @@ verifies(const json_t *ops)
 
     if (ops == NULL)
         return true;
-    json_array_foreach((json_t *)ops, i, v)
-        if (json_is_string(v) && strcmp(json_string_value(v), "verify") == 0)
-            return true;
+    json_array_foreach((json_t *)ops, i,
+                       v) if (json_is_string(v) &&
+                              strcmp(json_string_value(v), "verify") ==
+                                  0) return true;
     return false;
 }
 
@@ -164,8 +164,7 @@ read_fields(const json_t *o, struct fields *f, struct gh_error *e)
 {
     struct gh_slice use, alg;
 
-    if (gh_strict_string(o, "kid", &f->kid) != 0 ||
-        f->kid.len > GH_JWT_KID_MAX)
+    if (gh_strict_string(o, "kid", &f->kid) != 0 || f->kid.len > GH_JWT_KID_MAX)
         return refuse(e, "kid is not a string of at most 256 bytes");
     if (gh_strict_string(o, "use", &use) != 0 ||
         (use.len > 0 && !gh_slice_eq_str(use, "sig")))
@@ -191,8 +190,7 @@ write_minimal(const struct fields *f, const struct gh_alloc *alloc)
     int n;
 
     if (f->one_alg)
-        snprintf(alg, sizeof(alg), "\"alg\":\"%s\",",
-                 gh_jwk_alg_name(f->algs));
+        snprintf(alg, sizeof(alg), "\"alg\":\"%s\",", gh_jwk_alg_name(f->algs));
     gh_base64url_encode(gh_slice(f->a, f->na), a);
     gh_base64url_encode(gh_slice(f->b, f->nb), b);
     if (f->algs & GH_ALG_ES256)
@@ -206,8 +204,8 @@ write_minimal(const struct fields *f, const struct gh_alloc *alloc)
                      alg, a);
     else
         n = snprintf(text, sizeof(text),
-                     "{%s\"e\":\"%s\",\"kty\":\"RSA\",\"n\":\"%s\"}", alg,
-                     b, a);
+                     "{%s\"e\":\"%s\",\"kty\":\"RSA\",\"n\":\"%s\"}", alg, b,
+                     a);
     return gh_get_copy(alloc, gh_slice(text, (size_t)n));
 }
 
@@ -278,8 +276,8 @@ make_key(const struct fields *f, EVP_PKEY **out, struct gh_error *e)
     if (f->algs & GH_ALG_ES256)
         key = ec_key(f);
     else if (f->algs & GH_ALG_EDDSA)
-        key = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, f->a,
-                                             f->na);
+        key =
+            EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, f->a, f->na);
     else
         key = rsa_key(f);
     if (key == NULL)
@@ -351,11 +349,10 @@ import_into(const json_t *o, const struct gh_alloc *a,
 
 int
 gh_jwk_import_set(struct gh_slice json, const struct gh_alloc *a,
-                  const struct gh_public_key **keys, size_t *n,
-                  size_t *skipped, struct gh_error *e)
+                  const struct gh_public_key **keys, size_t *n, size_t *skipped,
+                  struct gh_error *e)
 {
-    struct gh_public_key *list =
-        gh_get(a, GH_JWKS_KEYS_MAX * sizeof(*list));
+    struct gh_public_key *list = gh_get(a, GH_JWKS_KEYS_MAX * sizeof(*list));
     size_t i, count = 0, skip = 0;
     json_t *o, *array, *v;
     int rc = 0;
@@ -367,7 +364,8 @@ gh_jwk_import_set(struct gh_slice json, const struct gh_alloc *a,
     array = json_object_get(o, "keys");
     if (!json_is_array(array))
         rc = refuse(e, "the set has no array \"keys\"");
-    json_array_foreach(array, i, v) {
+    json_array_foreach(array, i, v)
+    {
         if (count == GH_JWKS_KEYS_MAX) {
             rc = refuse(e, "too many keys in the set");
             break;

@@ -108,8 +108,8 @@ static const char *const refused[] = {"crit", "b64", "jwk", "jku", "x5u",
 static enum gh_jwt_fault
 read_type(const json_t *header)
 {
-    static const char *const types[] = {"JWT", "at+jwt",
-                                        "application/at+jwt", NULL};
+    static const char *const types[] = {"JWT", "at+jwt", "application/at+jwt",
+                                        NULL};
     struct gh_slice typ;
     size_t i;
 

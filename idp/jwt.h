@@ -5,8 +5,8 @@
  * memory but the parsed keys.
  *
  * A request goes:
- *     gh_jwt_decode()    text -> bytes and digest; look the digest up in a cache
- *     gh_jwt_parse()     bytes -> issuer, algorithm, key id; choose the IdP
+ *     gh_jwt_decode()    text -> bytes and digest; look the digest up in a
+ * cache gh_jwt_parse()     bytes -> issuer, algorithm, key id; choose the IdP
  *     gh_jwt_verify()    -> identity: signature and all but the audience
  *     gh_jwt_finish()
  *     gh_jwt_accept()    on every request, also when a cache had the identity
@@ -20,33 +20,33 @@
 #include "model.h"
 #include "secret.h"
 
-#define GH_JWT_MAX (64 * 1024)    /* bytes of the whole token */
-#define GH_JWT_HEADER_MAX 4096    /* bytes of the decoded header */
-#define GH_JWT_SIGNATURE_MAX 1024 /* RSA 8192 */
-#define GH_JWT_DEPTH_MAX 8        /* nested JSON */
-#define GH_JWT_KID_MAX 256        /* bytes of a key id */
+#define GH_JWT_MAX (64 * 1024)         /* bytes of the whole token */
+#define GH_JWT_HEADER_MAX 4096         /* bytes of the decoded header */
+#define GH_JWT_SIGNATURE_MAX 1024      /* RSA 8192 */
+#define GH_JWT_DEPTH_MAX 8             /* nested JSON */
+#define GH_JWT_KID_MAX 256             /* bytes of a key id */
 #define GH_JWT_TIME_MAX 253402300799ll /* seconds: the end of year 9999 */
 
 /* Why a token is refused. Names are stable: see gh_jwt_fault_name(). */
 enum gh_jwt_fault {
     GH_JWT_OK = 0,
-    GH_JWT_TOO_BIG,         /* a cap on size, depth or count */
-    GH_JWT_MALFORMED,       /* not three parts of strict base64url */
-    GH_JWT_BAD_JSON,        /* header or claims: no object, doubled, NUL */
-    GH_JWT_ALG_REFUSED,     /* none, HS*, unknown, or not pinned for the IdP */
-    GH_JWT_HEADER_REFUSED,  /* crit, b64, jwk, jku, x5u, x5c, zip, enc */
-    GH_JWT_TYPE_REFUSED,    /* `typ` is neither JWT nor at+jwt */
-    GH_JWT_UNKNOWN_KEY,     /* no key of the IdP has this kid: refresh it */
-    GH_JWT_KEY_MISMATCH,    /* the key is not for this algorithm */
+    GH_JWT_TOO_BIG,        /* a cap on size, depth or count */
+    GH_JWT_MALFORMED,      /* not three parts of strict base64url */
+    GH_JWT_BAD_JSON,       /* header or claims: no object, doubled, NUL */
+    GH_JWT_ALG_REFUSED,    /* none, HS*, unknown, or not pinned for the IdP */
+    GH_JWT_HEADER_REFUSED, /* crit, b64, jwk, jku, x5u, x5c, zip, enc */
+    GH_JWT_TYPE_REFUSED,   /* `typ` is neither JWT nor at+jwt */
+    GH_JWT_UNKNOWN_KEY,    /* no key of the IdP has this kid: refresh it */
+    GH_JWT_KEY_MISMATCH,   /* the key is not for this algorithm */
     GH_JWT_BAD_SIGNATURE,
     GH_JWT_WRONG_ISSUER,
     GH_JWT_WRONG_AUDIENCE,
     GH_JWT_NO_EXPIRY,
-    GH_JWT_BAD_TIME,        /* a time that is no number or out of range */
+    GH_JWT_BAD_TIME, /* a time that is no number or out of range */
     GH_JWT_EXPIRED,
-    GH_JWT_NOT_YET,         /* nbf or iat in the future */
-    GH_JWT_BAD_CLAIM,       /* sub, aud, azp ... of a wrong type */
-    GH_JWT_STALE,           /* a cached identity of an older IdP record */
+    GH_JWT_NOT_YET,   /* nbf or iat in the future */
+    GH_JWT_BAD_CLAIM, /* sub, aud, azp ... of a wrong type */
+    GH_JWT_STALE,     /* a cached identity of an older IdP record */
     GH_JWT_NO_MEMORY,
     GH_JWT_FAULTS
 };

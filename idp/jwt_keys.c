@@ -19,8 +19,8 @@ verifier(EVP_PKEY *pkey, bool rsa, bool pss)
     if (c != NULL && EVP_PKEY_verify_init(c) == 1 &&
         (!rsa || EVP_PKEY_CTX_set_rsa_padding(c, padding) == 1) &&
         EVP_PKEY_CTX_set_signature_md(c, EVP_sha256()) == 1 &&
-        (!pss || EVP_PKEY_CTX_set_rsa_pss_saltlen(
-                     c, RSA_PSS_SALTLEN_DIGEST) == 1))
+        (!pss ||
+         EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) == 1))
         return c;
     EVP_PKEY_CTX_free(c);
     return NULL;

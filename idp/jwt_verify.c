@@ -53,12 +53,11 @@ static bool
 verify_eddsa(EVP_PKEY *pkey, const struct gh_jwt *t)
 {
     EVP_MD_CTX *c = EVP_MD_CTX_new();
-    bool ok = c != NULL &&
-              EVP_DigestVerifyInit_ex(c, NULL, NULL, NULL, NULL, pkey, NULL) ==
-                  1 &&
-              EVP_DigestVerify(c, t->signature.data, t->signature.len,
-                               t->signing_input.data,
-                               t->signing_input.len) == 1;
+    bool ok =
+        c != NULL &&
+        EVP_DigestVerifyInit_ex(c, NULL, NULL, NULL, NULL, pkey, NULL) == 1 &&
+        EVP_DigestVerify(c, t->signature.data, t->signature.len,
+                         t->signing_input.data, t->signing_input.len) == 1;
 
     EVP_MD_CTX_free(c);
     return ok;

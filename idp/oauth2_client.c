@@ -78,9 +78,9 @@ by_form(const char *type, const char *client_id, const char *secret,
     oauth2_nv_list_free(quiet, params);
     oauth2_cfg_endpoint_auth_free(quiet, auth);
     oauth2_http_call_ctx_free(quiet, ctx);
-    return rc == 0 ? 0
-                   : gh_error_set(e, GH_EINVAL, "client authentication (%s)",
-                                  type);
+    return rc == 0
+               ? 0
+               : gh_error_set(e, GH_EINVAL, "client authentication (%s)", type);
 }
 
 static int

@@ -22,8 +22,8 @@ struct gh_oauth2_field {
 };
 
 struct gh_oauth2_call {
-    struct gh_buffer form;                 /* the body of the POST */
-    struct gh_buffer username, password;   /* of HTTP Basic, or empty */
+    struct gh_buffer form;               /* the body of the POST */
+    struct gh_buffer username, password; /* of HTTP Basic, or empty */
 };
 
 /*

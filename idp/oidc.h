@@ -21,14 +21,14 @@
 #include "seal.h"
 
 #define GH_OIDC_RETURN_MAX 2048
-#define GH_OIDC_FLOW_MS (10 * 60 * 1000) /* from login to callback */
+#define GH_OIDC_FLOW_MS (10 * 60 * 1000)  /* from login to callback */
 #define GH_OIDC_DOCUMENT_MAX (256 * 1024) /* discovery, tokens, userinfo */
 #define GH_OIDC_URL_MAX 2048              /* of an endpoint */
 
 enum gh_oidc_fault {
     GH_OIDC_OK = 0,
-    GH_OIDC_NO_FLOW,        /* no, foreign or unreadable state cookie */
-    GH_OIDC_WRONG_STATE,    /* state is not the one of this browser */
+    GH_OIDC_NO_FLOW,     /* no, foreign or unreadable state cookie */
+    GH_OIDC_WRONG_STATE, /* state is not the one of this browser */
     GH_OIDC_FLOW_EXPIRED,
     GH_OIDC_FLOW_USED,      /* this state was used before */
     GH_OIDC_WRONG_PROVIDER, /* the flow belongs to another provider, or `iss` */
@@ -38,10 +38,10 @@ enum gh_oidc_fault {
     GH_OIDC_BAD_TOKENS,     /* the token answer is not what RFC 6749 says */
     GH_OIDC_ID_TOKEN,       /* refused as a JWT: see the jwt fault */
     GH_OIDC_WRONG_NONCE,
-    GH_OIDC_WRONG_PARTY,    /* azp is not ours, or missing with several aud */
-    GH_OIDC_WRONG_HASH,     /* at_hash */
+    GH_OIDC_WRONG_PARTY, /* azp is not ours, or missing with several aud */
+    GH_OIDC_WRONG_HASH,  /* at_hash */
     GH_OIDC_NO_SUBJECT,
-    GH_OIDC_WRONG_SUBJECT,  /* userinfo speaks of somebody else */
+    GH_OIDC_WRONG_SUBJECT, /* userinfo speaks of somebody else */
     GH_OIDC_NO_MEMORY,
     GH_OIDC_FAULTS
 };
@@ -64,10 +64,10 @@ bool gh_oidc_url_valid(struct gh_slice url);
 
 /* ---- the flow ---- */
 
-#define GH_OIDC_TOKEN_LEN 43  /* base64url of 32 bytes */
+#define GH_OIDC_TOKEN_LEN 43   /* base64url of 32 bytes */
 #define GH_OIDC_RANDOM_SIZE 96 /* bytes that gh_oidc_begin() wants */
 #define GH_OIDC_COOKIE "__Secure-gatehouse-login-"
-#define GH_OIDC_COOKIE_TAG 8   /* first characters of state follow the name */
+#define GH_OIDC_COOKIE_TAG 8 /* first characters of state follow the name */
 
 struct gh_oidc_flow {
     char state[GH_OIDC_TOKEN_LEN + 1];
@@ -151,14 +151,14 @@ enum gh_oidc_fault gh_oidc_userinfo(const struct gh_idp *idp,
 struct gh_oidc_discovery {
     struct gh_slice authorization_endpoint, token_endpoint, userinfo_endpoint,
         end_session_endpoint, jwks_uri;
-    bool require_iss;   /* authorization_response_iss_parameter_supported */
+    bool require_iss;      /* authorization_response_iss_parameter_supported */
     uint32_t auth_methods; /* enum gh_oidc_auth */
 };
 
 enum gh_oidc_auth { /* how a client proves itself at the token endpoint */
-    GH_OIDC_AUTH_BASIC = 1 << 0,
-    GH_OIDC_AUTH_POST = 1 << 1,
-    GH_OIDC_AUTH_NONE = 1 << 2
+                    GH_OIDC_AUTH_BASIC = 1 << 0,
+                    GH_OIDC_AUTH_POST = 1 << 1,
+                    GH_OIDC_AUTH_NONE = 1 << 2
 };
 
 /* ".well-known/openid-configuration" below the issuer. */

@@ -33,8 +33,7 @@ endpoint(const json_t *o, const char *member, bool needed, bool plain_ok,
     if (gh_strict_string(o, member, &s) != 0)
         return gh_error_set(e, GH_EINVAL, "%s is not a string", member);
     if (s.len == 0)
-        return needed ? gh_error_set(e, GH_EINVAL, "%s is missing", member)
-                      : 0;
+        return needed ? gh_error_set(e, GH_EINVAL, "%s is missing", member) : 0;
     if (!gh_oidc_url_valid(s) || (!plain_ok && !secure(s)))
         return gh_error_set(e, GH_EINVAL,
                             "%s is not an https URL (http only on loopback)",
@@ -49,8 +48,8 @@ static int
 endpoints(const json_t *o, bool plain_ok, const struct gh_alloc *a,
           struct gh_oidc_discovery *d, struct gh_error *e)
 {
-    const json_t *iss = json_object_get(
-        o, "authorization_response_iss_parameter_supported");
+    const json_t *iss =
+        json_object_get(o, "authorization_response_iss_parameter_supported");
 
     if (endpoint(o, "authorization_endpoint", true, plain_ok, a,
                  &d->authorization_endpoint, e) != 0 ||
@@ -74,9 +73,10 @@ lists(const json_t *o, const char *member, const char *value)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(json_object_get(o, member), i, v)
-        if (json_is_string(v) && strcmp(json_string_value(v), value) == 0)
-            return true;
+    json_array_foreach(json_object_get(o, member), i,
+                       v) if (json_is_string(v) &&
+                              strcmp(json_string_value(v), value) ==
+                                  0) return true;
     return false;
 }
 
@@ -108,13 +108,13 @@ gh_oidc_discovery(struct gh_slice json, struct gh_slice issuer,
     int rc;
 
     if (!gh_oidc_url_valid(issuer))
-        return gh_error_set(e, GH_EINVAL, "the issuer is not an https URL "
-                                          "(http only on loopback)");
+        return gh_error_set(e, GH_EINVAL,
+                            "the issuer is not an https URL "
+                            "(http only on loopback)");
     if (json.len > GH_OIDC_DOCUMENT_MAX ||
         gh_strict_json(json, KEYS_DEPTH, &o) != GH_STRICT_OK)
         return gh_error_set(e, GH_EINVAL, "discovery: not a JSON object");
-    if (gh_strict_string(o, "issuer", &said) != 0 ||
-        !gh_slice_eq(said, issuer))
+    if (gh_strict_string(o, "issuer", &said) != 0 || !gh_slice_eq(said, issuer))
         rc = gh_error_set(e, GH_EINVAL,
                           "discovery: the document is of another issuer");
     else if (json_object_get(o, "response_types_supported") != NULL &&
@@ -146,10 +146,9 @@ key_json(const struct gh_public_key *k)
     for (alg = GH_ALG_RS256; alg <= GH_ALG_EDDSA; alg <<= 1)
         if (k->algs & alg)
             json_array_append_new(algs, json_string(gh_jwk_alg_name(alg)));
-    return json_pack("{s:o, s:o, s:o}", "kid", text(k->kid), "algs", algs,
-                     "jwk",
-                     json_loadb((const char *)k->jwk.data, k->jwk.len, 0,
-                                NULL));
+    return json_pack(
+        "{s:o, s:o, s:o}", "kid", text(k->kid), "algs", algs, "jwk",
+        json_loadb((const char *)k->jwk.data, k->jwk.len, 0, NULL));
 }
 
 /* Endpoints that it has not are left out. */
@@ -184,8 +183,7 @@ gh_oidc_discovered_write(const struct gh_oidc_discovery *d,
         json_array_append_new(list, key_json(&keys[i]));
     set_endpoints(o, d);
     json_object_set_new(o, "require_iss", json_boolean(d->require_iss));
-    if (json_array_size(list) == n &&
-        json_object_set_new(o, "keys", list) == 0)
+    if (json_array_size(list) == n && json_object_set_new(o, "keys", list) == 0)
         dumped = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     if (dumped != NULL)
@@ -217,8 +215,8 @@ read_key(const json_t *o, const struct gh_alloc *a, struct gh_public_key *out,
     free(dumped);
     if (rc != 0)
         return -1;
-    json_array_foreach(json_object_get(o, "algs"), i, alg)
-        algs |= gh_jwk_alg(gh_slice_str(json_string_value(alg)));
+    json_array_foreach(json_object_get(o, "algs"), i, alg) algs |=
+        gh_jwk_alg(gh_slice_str(json_string_value(alg)));
     out->algs &= algs;
     out->kid = gh_get_copy(a, kid);
     if (out->algs == 0)

@@ -45,8 +45,8 @@ gh_oidc_begin(const struct gh_idp *idp, struct gh_slice return_path,
     gh_base64url_encode(gh_slice(random + 64, 32), out->verifier);
     out->begin_ms = now_ms;
     out->provider = idp->name;
-    out->return_path = gh_oidc_return_valid(return_path) ? return_path
-                                                         : gh_slice_str("/");
+    out->return_path =
+        gh_oidc_return_valid(return_path) ? return_path : gh_slice_str("/");
 }
 
 /* "?name=value" or "&name=value", percent-encoded (RFC 3986 unreserved). */
@@ -95,8 +95,7 @@ has_openid(struct gh_slice scopes)
     for (i = 0; i <= scopes.len; i++) {
         if (i < scopes.len && scopes.data[i] != ' ')
             continue;
-        if (gh_slice_eq_str(gh_slice(scopes.data + start, i - start),
-                            "openid"))
+        if (gh_slice_eq_str(gh_slice(scopes.data + start, i - start), "openid"))
             return true;
         start = i + 1;
     }
@@ -187,16 +186,15 @@ gh_oidc_flow_seal(const struct gh_seal *s, const struct gh_oidc_flow *f,
     gh_write_bytes(&plain, gh_slice_str(f->nonce));
     gh_write_bytes(&plain, gh_slice_str(f->verifier));
     gh_write_bytes(&plain, f->return_path);
-    rc = plain.failed
-             ? gh_error_set(e, GH_ENOMEM, "login state: no memory")
-             : gh_seal_close(s, f->provider, gh_buffer_slice(&plain), &sealed,
-                             e);
+    rc = plain.failed ? gh_error_set(e, GH_ENOMEM, "login state: no memory")
+                      : gh_seal_close(s, f->provider, gh_buffer_slice(&plain),
+                                      &sealed, e);
     if (rc == 0) {
         text = malloc(GH_BASE64URL_SIZE(sealed.len));
         if (text != NULL)
-            gh_buffer_append(out, gh_slice(text, gh_base64url_encode(
-                                               gh_buffer_slice(&sealed),
-                                               text)));
+            gh_buffer_append(
+                out, gh_slice(text, gh_base64url_encode(
+                                        gh_buffer_slice(&sealed), text)));
         if (text == NULL || out->failed)
             rc = gh_error_set(e, GH_ENOMEM, "login state: no memory");
     }
@@ -236,8 +234,8 @@ gh_oidc_flow_open(const struct gh_seal *s, struct gh_slice provider,
     n = gh_base64url_decode(cookie, sealed, cookie.len);
     if (n < 0)
         return GH_OIDC_NO_FLOW;
-    if (gh_seal_open(s, provider, gh_slice(sealed, (size_t)n), a, &plain,
-                     &e) != 0)
+    if (gh_seal_open(s, provider, gh_slice(sealed, (size_t)n), a, &plain, &e) !=
+        0)
         return e.code == GH_ENOMEM ? GH_OIDC_NO_MEMORY : GH_OIDC_NO_FLOW;
     r = gh_reader(plain);
     if (gh_read_u8(&r) != FORMAT)
@@ -277,8 +275,8 @@ decode(struct gh_slice s, const struct gh_alloc *a, struct gh_slice *out)
             if (s.len - i < 3 || hex(s.data[i + 1]) < 0 ||
                 hex(s.data[i + 2]) < 0)
                 return false;
-            p[n] = (unsigned char)(hex(s.data[i + 1]) << 4 |
-                                   hex(s.data[i + 2]));
+            p[n] =
+                (unsigned char)(hex(s.data[i + 1]) << 4 | hex(s.data[i + 2]));
             i += 2;
         }
         if (p[n++] == '\0')
@@ -289,8 +287,7 @@ decode(struct gh_slice s, const struct gh_alloc *a, struct gh_slice *out)
 }
 
 static enum gh_oidc_fault
-take(struct gh_slice pair, const struct gh_alloc *a,
-     struct gh_oidc_answer *out)
+take(struct gh_slice pair, const struct gh_alloc *a, struct gh_oidc_answer *out)
 {
     const unsigned char *eq =
         pair.len == 0 ? NULL : memchr(pair.data, '=', pair.len);
@@ -329,9 +326,8 @@ gh_oidc_answer(struct gh_slice query, const struct gh_alloc *a,
     for (i = 0; i <= query.len; i++) {
         if (i < query.len && query.data[i] != '&')
             continue;
-        if (i > start &&
-            take(gh_slice(query.data + start, i - start), a, &answer) !=
-                GH_OIDC_OK)
+        if (i > start && take(gh_slice(query.data + start, i - start), a,
+                              &answer) != GH_OIDC_OK)
             return GH_OIDC_BAD_REQUEST;
         start = i + 1;
     }
@@ -343,10 +339,12 @@ gh_oidc_answer(struct gh_slice query, const struct gh_alloc *a,
 static bool
 is_refusal(struct gh_slice error)
 {
-    static const char *const said_no[] = {"access_denied", "login_required",
+    static const char *const said_no[] = {"access_denied",
+                                          "login_required",
                                           "consent_required",
                                           "interaction_required",
-                                          "account_selection_required", NULL};
+                                          "account_selection_required",
+                                          NULL};
     size_t i;
 
     for (i = 0; said_no[i] != NULL; i++)

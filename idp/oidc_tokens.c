@@ -118,8 +118,8 @@ gh_oidc_id_token(const struct gh_jwt_keys *keys, const struct gh_idp *idp,
         return GH_OIDC_ID_TOKEN;
     *jwt = gh_jwt_verify(keys, &t, now_ms, a, &id);
     if (*jwt == GH_JWT_OK)
-        *jwt = gh_jwt_accept(&id, idp->name, id.version, idp->client_id,
-                             now_ms);
+        *jwt =
+            gh_jwt_accept(&id, idp->name, id.version, idp->client_id, now_ms);
     if (*jwt == GH_JWT_OK && id.issued_ms == 0) /* Core section 2: required */
         *jwt = GH_JWT_BAD_TIME;
     if (*jwt == GH_JWT_OK)

@@ -60,8 +60,7 @@ segments_valid(struct gh_slice path)
             ;
         for (len = 0; start + len < i && path.data[start + len] != ';'; len++)
             ;
-        if ((len == 1 || len == 2) &&
-            memcmp(path.data + start, "..", len) == 0)
+        if ((len == 1 || len == 2) && memcmp(path.data + start, "..", len) == 0)
             return false;
         if (i == path.len)
             return true;
@@ -80,8 +79,8 @@ gh_oidc_return_valid(struct gh_slice path)
     struct gh_slice raw = path, p;
     ssize_t n;
 
-    if (path.len == 0 || path.len > GH_OIDC_RETURN_MAX ||
-        path.data[0] != '/' || !plain(path))
+    if (path.len == 0 || path.len > GH_OIDC_RETURN_MAX || path.data[0] != '/' ||
+        !plain(path))
         return false;
     query = memchr(path.data, '?', path.len);
     if (query != NULL)
@@ -111,8 +110,7 @@ loopback(struct gh_slice host)
         return host.len == n || host.data[host.len - n - 1] == '.';
     for (i = 0; i < host.len; i++) {
         dots += host.data[i] == '.';
-        if (host.data[i] != '.' &&
-            (host.data[i] < '0' || host.data[i] > '9'))
+        if (host.data[i] != '.' && (host.data[i] < '0' || host.data[i] > '9'))
             return false;
     }
     return dots == 3 && gh_slice_starts(host, gh_slice_str("127."));
@@ -164,8 +162,7 @@ gh_oidc_url_valid(struct gh_slice url)
         (!secure && !gh_slice_starts(url, gh_slice_str(http))))
         return false;
     rest = gh_slice(url.data + skip, url.len - skip);
-    for (n = 0; n < rest.len && rest.data[n] != '/' && rest.data[n] != '?';
-         n++)
+    for (n = 0; n < rest.len && rest.data[n] != '/' && rest.data[n] != '?'; n++)
         ;
     if (!split_host(gh_slice(rest.data, n), &host))
         return false;

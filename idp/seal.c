@@ -13,8 +13,8 @@
 _Static_assert(HEAD + NONCE + TAG == GH_SEAL_OVERHEAD, "layout");
 
 int
-gh_seal_init(struct gh_seal *s, const struct gh_secret *secret,
-             const char *use, struct gh_error *e)
+gh_seal_init(struct gh_seal *s, const struct gh_secret *secret, const char *use,
+             struct gh_error *e)
 {
     unsigned char id[GH_KEY_SIZE];
     char label[64];
@@ -40,8 +40,7 @@ encrypt(EVP_CIPHER_CTX *c, const struct gh_seal *s, struct gh_slice aad,
     unsigned char *nonce = at + HEAD, *text = nonce + NONCE;
     int n;
 
-    return EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, s->key, nonce) ==
-               1 &&
+    return EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, s->key, nonce) == 1 &&
            EVP_EncryptUpdate(c, NULL, &n, at, HEAD) == 1 &&
            EVP_EncryptUpdate(c, NULL, &n, aad.data, (int)aad.len) == 1 &&
            EVP_EncryptUpdate(c, text, &n, plain.data, (int)plain.len) == 1 &&
@@ -52,8 +51,7 @@ encrypt(EVP_CIPHER_CTX *c, const struct gh_seal *s, struct gh_slice aad,
 
 int
 gh_seal_close(const struct gh_seal *s, struct gh_slice aad,
-              struct gh_slice plain, struct gh_buffer *out,
-              struct gh_error *e)
+              struct gh_slice plain, struct gh_buffer *out, struct gh_error *e)
 {
     unsigned char head[HEAD + NONCE] = {VERSION};
     static const unsigned char zero[256];
@@ -92,8 +90,7 @@ decrypt(EVP_CIPHER_CTX *c, const struct gh_seal *s, struct gh_slice aad,
     size_t len = sealed.len - GH_SEAL_OVERHEAD;
     int n;
 
-    return EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, s->key, nonce) ==
-               1 &&
+    return EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, s->key, nonce) == 1 &&
            EVP_DecryptUpdate(c, NULL, &n, sealed.data, HEAD) == 1 &&
            EVP_DecryptUpdate(c, NULL, &n, aad.data, (int)aad.len) == 1 &&
            EVP_DecryptUpdate(c, plain, &n, text, (int)len) == 1 &&

@@ -45,8 +45,8 @@ gh_strict_json(struct gh_slice text, unsigned depth, json_t **out)
         return fault;
     if (text.len == 0)
         return GH_STRICT_BAD;
-    json = json_loadb((const char *)text.data, text.len,
-                      JSON_REJECT_DUPLICATES, NULL);
+    json = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES,
+                      NULL);
     if (!json_is_object(json)) {
         json_decref(json);
         return GH_STRICT_BAD;
@@ -56,8 +56,7 @@ gh_strict_json(struct gh_slice text, unsigned depth, json_t **out)
 }
 
 int
-gh_strict_string(const json_t *object, const char *member,
-                 struct gh_slice *out)
+gh_strict_string(const json_t *object, const char *member, struct gh_slice *out)
 {
     const json_t *v = json_object_get(object, member);
 

@@ -2,7 +2,9 @@
 """Logins: with a real LemonLDAP::NG, and with a provider that misbehaves."""
 import concurrent.futures
 import json
+import os
 import re
+import subprocess
 import time
 import urllib.parse
 
@@ -11,7 +13,7 @@ from lib import fake_idp, llng, raw
 from lib.browser import Browser
 from lib.fake_idp import DROP, FakeIdp, Key
 from lib.process import wait_for
-from lib.stack import GATE_UID, GATE_GID, CONTROL_UID, Stack
+from lib.stack import BUILD, CONTROL_UID, GATE_GID, GATE_UID, Stack
 
 COOKIE = "__Host-gatehouse"
 SECRET = "the-client-secret-of-fake"
@@ -650,3 +652,61 @@ def test_it_ends_soon_when_told_to_though_a_provider_hangs(site):
             idp.stop(within=4)
             assert idp.child.returncode == 0
             assert hanging.result().status == 503
+
+
+@pytest.mark.parametrize("options, code, words", [
+    (["--help"], 0, "usage: gatehouse-idp"),
+    (["--frob"], 3, "no such option"),
+    (["--dir"], 3, "needs an argument"),
+    ([], 3, "--dir"),
+    (["--dir", "/nonexistent"], 3, "root"),
+    (["--dir", "/nonexistent", "--allow-root", "--gate-uid", "no body"], 3,
+     "no such user"),
+    (["--dir", "/nonexistent", "--allow-root"], 1, "secret"),
+])
+def test_it_says_what_is_wrong_with_its_start(options, code, words):
+    env = {k: v for k, v in os.environ.items() if k != "GATEHOUSE_DIR"}
+    done = subprocess.run([BUILD / "gatehouse-idp", *options], env=env, text=True,
+                          capture_output=True, timeout=20)
+    assert done.returncode == code, done
+    assert words in done.stdout + done.stderr
+
+
+def test_it_keeps_no_right_that_it_does_not_need(site):
+    text = open("/proc/%d/status" % site.stack.idp.pid).read()
+    told = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    assert told["NoNewPrivs"] == "1"
+    assert told["Seccomp"] == "2"
+    assert int(told["CapEff"], 16) == 0
+    assert told["Uid"].split()[1] != "0"
+
+
+# ---- sessions end
+
+def test_a_cookie_that_is_not_exactly_ours_is_no_session(site):
+    good = site.login().cookie(COOKIE).value
+    flipped = ("A" if good[20] != "A" else "B").join([good[:20], good[21:]])
+    for value in (flipped, good[:-1], good + "A", good + "=", "", "A" * 4000,
+                  good[:-1] + "!", good + "; %s=%s" % (COOKIE, flipped)):
+        reply = site.browser().once("GET", site.page, [
+            ("Cookie", "%s=%s" % (COOKIE, value))])
+        assert reply.status in (302, 400), value[:50]
+        assert "user" not in str(reply.headers).lower()
+
+
+def test_a_session_lives_its_idle_time_and_never_past_its_end(site):
+    with FakeIdp() as provider:
+        item = {**fake_item(provider, site.origin, "short"),
+                "session": {"idle": "10s", "max": "11s"}}
+        short = Site(site.stack, provider, item, "short")
+        before = set(site.sessions())
+        start = time.monotonic()
+        browser = short.login()
+        mine = (set(site.sessions()) - before).pop()
+        left = site.stack.redis.client().pttl(mine)
+        assert 8000 < left <= 10000
+        # in use all the time, and over all the same
+        wait_for("it is over", lambda: browser.once(
+            "GET", short.page).status == 302, 15, 0.5)
+        assert 10.5 < time.monotonic() - start < 13
+        assert not site.stack.redis.client().exists(mine)

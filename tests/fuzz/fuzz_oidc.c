@@ -65,8 +65,7 @@ documents(uint8_t which, struct gh_slice s, const struct gh_alloc *a)
     struct gh_oidc_discovery d;
     struct gh_oidc_tokens t;
 
-    if (which == 'D' &&
-        gh_oidc_discovery(s, idp.issuer, a, &d, NULL) == 0 &&
+    if (which == 'D' && gh_oidc_discovery(s, idp.issuer, a, &d, NULL) == 0 &&
         (!gh_oidc_url_valid(d.token_endpoint) ||
          !gh_slice_starts(d.token_endpoint, gh_slice_str("https://"))))
         abort();

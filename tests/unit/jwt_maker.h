@@ -135,8 +135,8 @@ static inline char *
 maker_token_with(EVP_PKEY *k, bool pss, const char *md, struct gh_slice header,
                  struct gh_slice claims)
 {
-    size_t room = GH_BASE64URL_SIZE(header.len) +
-                  GH_BASE64URL_SIZE(claims.len) + 2000;
+    size_t room =
+        GH_BASE64URL_SIZE(header.len) + GH_BASE64URL_SIZE(claims.len) + 2000;
     char *t = malloc(room);
     unsigned char sig[1024];
     size_t n = gh_base64url_encode(header, t);

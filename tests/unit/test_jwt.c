@@ -61,8 +61,8 @@ setup(void **state)
     maker_init(&m);
     gh_arena_init(&arena);
     a = gh_arena_alloc(&arena);
-    idp = provider(list, GH_ALG_RS256 | GH_ALG_PS256 | GH_ALG_ES256 |
-                             GH_ALG_EDDSA);
+    idp = provider(list,
+                   GH_ALG_RS256 | GH_ALG_PS256 | GH_ALG_ES256 | GH_ALG_EDDSA);
     return gh_jwt_keys_create(&idp, &keys, NULL);
 }
 
@@ -116,8 +116,8 @@ each_algorithm_verifies_with_its_key(void **state)
     refused(m.ed, "{\"alg\":\"EdDSA\",\"kid\":\"d\"}", GOOD, GH_JWT_OK);
     refused(m.rsa, "{\"typ\":\"JWT\",\"alg\":\"RS256\",\"kid\":\"r\"}", GOOD,
             GH_JWT_OK);
-    refused(m.rsa, "{\"typ\":\"at+JWT\",\"alg\":\"RS256\",\"kid\":\"r\"}",
-            GOOD, GH_JWT_OK);
+    refused(m.rsa, "{\"typ\":\"at+JWT\",\"alg\":\"RS256\",\"kid\":\"r\"}", GOOD,
+            GH_JWT_OK);
 }
 
 static void
@@ -174,8 +174,8 @@ an_algorithm_must_be_pinned_and_asymmetric(void **state)
     char *t = maker_token(NULL, "{\"alg\":\"HS256\",\"kid\":\"r\"}", GOOD);
 
     /* the public key's text as the HMAC key: the oldest trick */
-    HMAC(EVP_sha256(), jwk, (int)strlen(jwk), (unsigned char *)t,
-         strlen(t) - 1, mac, &len);
+    HMAC(EVP_sha256(), jwk, (int)strlen(jwk), (unsigned char *)t, strlen(t) - 1,
+         mac, &len);
     t = realloc(t, strlen(t) + 64);
     gh_base64url_encode(gh_slice(mac, len), t + strlen(t));
     assert_int_equal(check_text(S(t), NULL), GH_JWT_ALG_REFUSED);
@@ -227,17 +227,23 @@ a_key_serves_only_its_own_algorithms(void **state)
 static void
 headers_that_bring_keys_or_change_meaning_are_refused(void **state)
 {
-    static const char *const bad[] = {
-        "\"crit\":[\"exp\"]", "\"crit\":[]",       "\"b64\":false",
-        "\"b64\":true",       "\"jwk\":{}",        "\"jku\":\"http://e/\"",
-        "\"x5u\":\"http:\"",  "\"x5c\":[\"MII\"]", "\"zip\":\"DEF\"",
-        "\"enc\":\"A128GCM\"", "\"kid2\":1,\"crit\":null"};
+    static const char *const bad[] = {"\"crit\":[\"exp\"]",
+                                      "\"crit\":[]",
+                                      "\"b64\":false",
+                                      "\"b64\":true",
+                                      "\"jwk\":{}",
+                                      "\"jku\":\"http://e/\"",
+                                      "\"x5u\":\"http:\"",
+                                      "\"x5c\":[\"MII\"]",
+                                      "\"zip\":\"DEF\"",
+                                      "\"enc\":\"A128GCM\"",
+                                      "\"kid2\":1,\"crit\":null"};
     char header[200];
     size_t i;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        snprintf(header, sizeof(header),
-                 "{\"alg\":\"RS256\",\"kid\":\"r\",%s}", bad[i]);
+        snprintf(header, sizeof(header), "{\"alg\":\"RS256\",\"kid\":\"r\",%s}",
+                 bad[i]);
         refused(m.rsa, header, GOOD, GH_JWT_HEADER_REFUSED);
     }
 }
@@ -245,8 +251,8 @@ headers_that_bring_keys_or_change_meaning_are_refused(void **state)
 static void
 types_of_other_tokens_are_refused(void **state)
 {
-    static const char *const bad[] = {"\"logout+jwt\"", "\"dpop+jwt\"", "\"\"",
-                                      "\"JOSE\"", "1", "null"};
+    static const char *const bad[] = {
+        "\"logout+jwt\"", "\"dpop+jwt\"", "\"\"", "\"JOSE\"", "1", "null"};
     char header[200];
     size_t i;
 
@@ -261,9 +267,8 @@ static void
 a_key_id_is_a_short_string_that_the_idp_has(void **state)
 {
     static const char *const unknown[] = {
-        "\"\"",          "\"R\"",     "\"../../etc/passwd\"",
-        "\"http://e/\"", "\"r \"",    "\"' or 1=1\"",
-        "\"gh:{s:x}\\r\\n\""};
+        "\"\"",   "\"R\"",        "\"../../etc/passwd\"", "\"http://e/\"",
+        "\"r \"", "\"' or 1=1\"", "\"gh:{s:x}\\r\\n\""};
     char *long_kid = malloc(100 * 1024 + 100);
     char header[600];
     size_t i;
@@ -357,11 +362,10 @@ an_identity_is_accepted_for_its_audience_only(void **state)
 
     assert_int_equal(check_text(S(t), &id), GH_JWT_OK);
     free(t);
-    assert_int_equal(
-        gh_jwt_accept(&id, S("lemon"), 7, S("api"), MAKER_NOW), GH_JWT_OK);
-    assert_int_equal(
-        gh_jwt_accept(&id, S("lemon"), 7, S("other"), MAKER_NOW),
-        GH_JWT_WRONG_AUDIENCE);
+    assert_int_equal(gh_jwt_accept(&id, S("lemon"), 7, S("api"), MAKER_NOW),
+                     GH_JWT_OK);
+    assert_int_equal(gh_jwt_accept(&id, S("lemon"), 7, S("other"), MAKER_NOW),
+                     GH_JWT_WRONG_AUDIENCE);
     assert_int_equal(gh_jwt_accept(&id, S("lemon"), 7, S(""), MAKER_NOW),
                      GH_JWT_WRONG_AUDIENCE);
     assert_int_equal(gh_jwt_accept(&id, S("lime"), 7, S("api"), MAKER_NOW),
@@ -371,9 +375,8 @@ an_identity_is_accepted_for_its_audience_only(void **state)
     assert_int_equal(
         gh_jwt_accept(&id, S("lemon"), 7, S("api"), 1700000310000 - 1),
         GH_JWT_OK);
-    assert_int_equal(
-        gh_jwt_accept(&id, S("lemon"), 7, S("api"), 1700000310000),
-        GH_JWT_EXPIRED);
+    assert_int_equal(gh_jwt_accept(&id, S("lemon"), 7, S("api"), 1700000310000),
+                     GH_JWT_EXPIRED);
     id.naudiences = 0;
     assert_int_equal(gh_jwt_accept(&id, S("lemon"), 7, S("api"), MAKER_NOW),
                      GH_JWT_WRONG_AUDIENCE);
@@ -481,10 +484,11 @@ one_token_has_one_spelling(void **state)
 static void
 garbage_is_malformed(void **state)
 {
-    static const char *const bad[] = {"",    ".",   "..",   "...", "a.b",
-                                      "a.b.c.d", "e30.e30", "e30.e30.",
-                                      "e30..e30", ".e30.e30", "e30.e 0.e30",
-                                      "e30.e+0.e30", "e30.e/0.e30"};
+    static const char *const bad[] = {
+        "",           ".",        "..",          "...",
+        "a.b",        "a.b.c.d",  "e30.e30",     "e30.e30.",
+        "e30..e30",   ".e30.e30", "e30.e 0.e30", "e30.e+0.e30",
+        "e30.e/0.e30"};
     size_t i;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

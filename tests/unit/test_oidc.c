@@ -67,15 +67,43 @@ static void
 a_browser_returns_only_to_a_path_of_ours(void **state)
 {
     static const char *const good[] = {
-        "/", "/a", "/a/", "/a/b?x=//e&y=..", "/a%20b", "/a;v=1/b",
-        "/gatehouses", "/a?next=https://e/"};
-    static const char *const bad[] = {
-        "", "a", "//e", "/\\e", "\\/e", "https:e", "https://e", "e@", "/a\r\nX",
-        "/a\tb", "/a b", "/a#b", "/\x7f", "/\xc3\xa9", "/..", "/../e", "/a/..",
-        "/a/./b", "/%2e%2e/e", "/a/%2E/b", "/a%2fb", "/a%5cb", "/a%00b",
-        "/a%0ab", "/a%zz", "/a%2", "/a%252fb", "/a//b", "/..;x/e",
-        "/gatehouse", "/gatehouse/logout", "/gatehouse;x/logout",
-        "/%67atehouse/logout", "javascript:alert(1)", "data:x"};
+        "/",      "/a",       "/a/",         "/a/b?x=//e&y=..",
+        "/a%20b", "/a;v=1/b", "/gatehouses", "/a?next=https://e/"};
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "//e",
+                                      "/\\e",
+                                      "\\/e",
+                                      "https:e",
+                                      "https://e",
+                                      "e@",
+                                      "/a\r\nX",
+                                      "/a\tb",
+                                      "/a b",
+                                      "/a#b",
+                                      "/\x7f",
+                                      "/\xc3\xa9",
+                                      "/..",
+                                      "/../e",
+                                      "/a/..",
+                                      "/a/./b",
+                                      "/%2e%2e/e",
+                                      "/a/%2E/b",
+                                      "/a%2fb",
+                                      "/a%5cb",
+                                      "/a%00b",
+                                      "/a%0ab",
+                                      "/a%zz",
+                                      "/a%2",
+                                      "/a%252fb",
+                                      "/a//b",
+                                      "/..;x/e",
+                                      "/gatehouse",
+                                      "/gatehouse/logout",
+                                      "/gatehouse;x/logout",
+                                      "/%67atehouse/logout",
+                                      "javascript:alert(1)",
+                                      "data:x"};
     char big[GH_OIDC_RETURN_MAX + 2];
     size_t i;
 
@@ -95,17 +123,36 @@ a_browser_returns_only_to_a_path_of_ours(void **state)
 static void
 we_talk_to_https_or_to_loopback(void **state)
 {
-    static const char *const good[] = {
-        "https://e", "https://e.example:8443/a?b=c", "http://127.0.0.1:80/",
-        "http://localhost/", "http://auth.localhost:1/", "http://[::1]:8080/",
-        "https://[2001:db8::1]/"};
-    static const char *const bad[] = {
-        "", "https://", "https:///a", "http://e/", "http://10.0.0.1/",
-        "http://127.0.0.1.e/", "http://127.1/", "http://localhost.e/",
-        "http://evillocalhost/", "https://u@e/", "https://u:p@e/",
-        "https://e\\@f/", "https://e/#f", "https://e/ ", "https://e:0/",
-        "https://e:99999/", "https://e:/", "ftp://e/", "HTTPS://e/",
-        "file:///etc/passwd", "https://[::1", "https://e\r\n", "gopher://e"};
+    static const char *const good[] = {"https://e",
+                                       "https://e.example:8443/a?b=c",
+                                       "http://127.0.0.1:80/",
+                                       "http://localhost/",
+                                       "http://auth.localhost:1/",
+                                       "http://[::1]:8080/",
+                                       "https://[2001:db8::1]/"};
+    static const char *const bad[] = {"",
+                                      "https://",
+                                      "https:///a",
+                                      "http://e/",
+                                      "http://10.0.0.1/",
+                                      "http://127.0.0.1.e/",
+                                      "http://127.1/",
+                                      "http://localhost.e/",
+                                      "http://evillocalhost/",
+                                      "https://u@e/",
+                                      "https://u:p@e/",
+                                      "https://e\\@f/",
+                                      "https://e/#f",
+                                      "https://e/ ",
+                                      "https://e:0/",
+                                      "https://e:99999/",
+                                      "https://e:/",
+                                      "ftp://e/",
+                                      "HTTPS://e/",
+                                      "file:///etc/passwd",
+                                      "https://[::1",
+                                      "https://e\r\n",
+                                      "gopher://e"};
     size_t i;
 
     for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -127,8 +174,8 @@ the_request_carries_state_nonce_and_challenge(void **state)
     assert_int_equal(gh_oidc_authorization_url(&idp, &flow, &b, NULL), 0);
     gh_sha256(&verifier, 1, sum);
     gh_base64url_encode(gh_slice(sum, 32), challenge);
-    snprintf(want, sizeof(want), "&code_challenge=%s&code_challenge_method=S256",
-             challenge);
+    snprintf(want, sizeof(want),
+             "&code_challenge=%s&code_challenge_method=S256", challenge);
     assert_non_null(strstr(gh_buffer_string(&b), want));
     assert_non_null(strstr(gh_buffer_string(&b),
                            "https://idp.example/oauth2/authorize?response_type="
@@ -186,16 +233,16 @@ the_flow_comes_back_only_whole_and_to_its_provider(void **state)
 
     assert_int_equal(gh_oidc_flow_seal(&seal, &flow, &b, NULL), 0);
     assert_true(b.len < 4000);
-    assert_int_equal(gh_oidc_flow_open(&seal, S("lemon"), gh_buffer_slice(&b),
-                                       &a, &back),
-                     GH_OIDC_OK);
+    assert_int_equal(
+        gh_oidc_flow_open(&seal, S("lemon"), gh_buffer_slice(&b), &a, &back),
+        GH_OIDC_OK);
     assert_string_equal(back.state, flow.state);
     assert_string_equal(back.nonce, flow.nonce);
     assert_string_equal(back.verifier, flow.verifier);
     assert_true(gh_slice_eq_str(back.return_path, "/httpbin/get?a=b"));
-    assert_int_equal(gh_oidc_flow_open(&seal, S("other"), gh_buffer_slice(&b),
-                                       &a, &back),
-                     GH_OIDC_NO_FLOW);
+    assert_int_equal(
+        gh_oidc_flow_open(&seal, S("other"), gh_buffer_slice(&b), &a, &back),
+        GH_OIDC_NO_FLOW);
     for (i = 0; i < b.len; i++) {
         assert_int_equal(gh_oidc_flow_open(&seal, S("lemon"),
                                            gh_slice(b.data, i), &a, &back),
@@ -299,8 +346,7 @@ id_token(const char *rest, enum gh_jwt_fault *jwt)
     t = maker_token(m.rsa, KID, claims);
     tokens.id_token = S(t);
     tokens.access_token = S("access");
-    f = gh_oidc_id_token(parsed, &idp, &flow, &tokens, MAKER_NOW, &a, &id,
-                         jwt);
+    f = gh_oidc_id_token(parsed, &idp, &flow, &tokens, MAKER_NOW, &a, &id, jwt);
     free(t);
     return f;
 }
@@ -338,14 +384,13 @@ an_id_token_is_ours_or_refused(void **state)
         id_token("{" ISS ",\"iat\":1," OURS "," NONCE "," SUB "}", &j),
         GH_OIDC_ID_TOKEN);
     assert_int_equal(j, GH_JWT_NO_EXPIRY);
-    assert_int_equal(id_token("{" ISS ",\"iat\":1,\"exp\":1e300," OURS
-                              "," NONCE "," SUB "}",
+    assert_int_equal(id_token("{" ISS ",\"iat\":1,\"exp\":1e300," OURS "," NONCE
+                              "," SUB "}",
                               &j),
                      GH_OIDC_ID_TOKEN);
     assert_int_equal(j, GH_JWT_BAD_TIME);
     assert_int_equal(
-        id_token("{" ISS ",\"exp\":1700000300," OURS "," NONCE "," SUB "}",
-                 &j),
+        id_token("{" ISS ",\"exp\":1700000300," OURS "," NONCE "," SUB "}", &j),
         GH_OIDC_ID_TOKEN);
     assert_int_equal(j, GH_JWT_BAD_TIME);
     assert_int_equal(id_token("{" ISS "," TIMES "," OURS "," NONCE "}", &j),
@@ -397,7 +442,10 @@ static void
 the_token_answer_is_what_the_rfc_says(void **state)
 {
     static const char *const bad[] = {
-        "", "{}", "[]", "{\"error\":\"invalid_grant\"}",
+        "",
+        "{}",
+        "[]",
+        "{\"error\":\"invalid_grant\"}",
         "{\"access_token\":\"a\",\"token_type\":\"Bearer\"}",
         "{\"id_token\":\"a\",\"token_type\":\"Bearer\"}",
         "{\"access_token\":\"a\",\"id_token\":\"b\",\"token_type\":\"mac\"}",
@@ -409,8 +457,7 @@ the_token_answer_is_what_the_rfc_says(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_int_equal(gh_oidc_tokens(S(bad[i]), &a, &t),
-                         GH_OIDC_BAD_TOKENS);
+        assert_int_equal(gh_oidc_tokens(S(bad[i]), &a, &t), GH_OIDC_BAD_TOKENS);
     assert_int_equal(gh_oidc_tokens(S("{\"access_token\":\"a\",\"id_token\":"
                                       "\"b\",\"token_type\":\"bearer\"}"),
                                     &a, &t),
@@ -492,8 +539,8 @@ discovery_is_of_our_issuer_and_https(void **state)
     assert_int_equal(gh_oidc_discovery(S("{\"issuer\":\"https://evil/\"}"),
                                        idp.issuer, &a, &d, NULL),
                      -1);
-    assert_int_equal(
-        gh_oidc_discovery(S("{}"), S("http://e/"), &a, &d, NULL), -1);
+    assert_int_equal(gh_oidc_discovery(S("{}"), S("http://e/"), &a, &d, NULL),
+                     -1);
     gh_oidc_discovery_url(S("https://e/x"), &b);
     assert_string_equal(gh_buffer_string(&b),
                         "https://e/x/.well-known/openid-configuration");
@@ -512,9 +559,9 @@ what_was_discovered_travels_to_control(void **state)
     assert_int_equal(discover("", &d), 0);
     d.require_iss = true;
     assert_int_equal(gh_oidc_discovered_write(&d, keys, 1, &b, NULL), 0);
-    assert_int_equal(gh_oidc_discovered_read(gh_buffer_slice(&b), &a, &back,
-                                             &k, &n, NULL),
-                     0);
+    assert_int_equal(
+        gh_oidc_discovered_read(gh_buffer_slice(&b), &a, &back, &k, &n, NULL),
+        0);
     assert_int_equal(n, 1);
     assert_true(gh_slice_eq(k[0].kid, keys[0].kid));
     assert_true(gh_slice_eq(k[0].jwk, keys[0].jwk));
@@ -524,8 +571,8 @@ what_was_discovered_travels_to_control(void **state)
     /* and a key that control must not store is refused there too */
     text = strdup(gh_buffer_string(&b));
     memcpy(strstr(text, "\"RSA\""), "\"oct\"", 5);
-    assert_int_equal(
-        gh_oidc_discovered_read(S(text), &a, &back, &k, &n, NULL), -1);
+    assert_int_equal(gh_oidc_discovered_read(S(text), &a, &back, &k, &n, NULL),
+                     -1);
     free(text);
     gh_buffer_finish(&b);
 }
@@ -570,9 +617,8 @@ keys_are_checked_when_they_are_stored(void **state)
     assert_int_equal(import(maker_jwk(m.ec384, ""), &k), -1);
     assert_int_equal(import(maker_jwk(small, ""), &k), -1);
     assert_int_equal(import("{\"kty\":\"oct\",\"k\":\"AAAA\"}", &k), -1);
-    assert_int_equal(import("{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"\"}",
-                            &k),
-                     -1);
+    assert_int_equal(
+        import("{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"\"}", &k), -1);
     assert_int_equal(import("{}", &k), -1);
     t = strdup(maker_jwk(m.ec, ""));
     strstr(t, "\"y\":\"")[9] ^= 1; /* a point off the curve */
@@ -599,8 +645,7 @@ a_set_gives_its_usable_keys(void **state)
     assert_int_equal(n, 2);
     assert_int_equal(skipped, 2);
     snprintf(set, sizeof(set), "{\"keys\":[%s,%s]}", rsa, rsa);
-    assert_int_equal(gh_jwk_import_set(S(set), &a, &k, &n, &skipped, NULL),
-                     -1);
+    assert_int_equal(gh_jwk_import_set(S(set), &a, &k, &n, &skipped, NULL), -1);
     assert_int_equal(
         gh_jwk_import_set(S("{\"keys\":[]}"), &a, &k, &n, &skipped, NULL), -1);
     assert_int_equal(

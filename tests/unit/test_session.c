@@ -41,7 +41,8 @@ static const struct gh_slice roles[] = {{(const unsigned char *)"staff", 5},
 static const struct gh_claim claims[] = {
     {{(const unsigned char *)"email", 5}, {(const unsigned char *)"a@b", 3}},
     {{(const unsigned char *)"groups", 6}, {(const unsigned char *)"x", 1}},
-    {{(const unsigned char *)"groups", 6}, {(const unsigned char *)"y\r\nz", 4}}};
+    {{(const unsigned char *)"groups", 6},
+     {(const unsigned char *)"y\r\nz", 4}}};
 
 static struct gh_session
 example(void)
@@ -138,8 +139,7 @@ what_was_sealed_opens_again(void **state)
     assert_int_equal(out.identity.nclaims, 3);
     assert_true(gh_identity_authorized(&out.identity, roles + 1, 1));
     assert_int_equal(
-        gh_identity_header(&out.identity, S("groups"), text, sizeof(text)),
-        10);
+        gh_identity_header(&out.identity, S("groups"), text, sizeof(text)), 10);
     assert_memory_equal(text, "x,y%0D%0Az", 10);
     /* no two seals are alike, and no clear text shows */
     assert_int_equal(gh_session_seal(&keys, D, &in, &c, NULL), 0);
@@ -172,9 +172,8 @@ a_changed_or_moved_record_does_not_open(void **state)
         b.data[i] ^= 1;
     }
     for (i = 0; i < b.len; i++)
-        assert_int_equal(gh_session_open(&keys, D, gh_slice(b.data, i), &a,
-                                         &out, &e),
-                         -1);
+        assert_int_equal(
+            gh_session_open(&keys, D, gh_slice(b.data, i), &a, &out, &e), -1);
     gh_buffer_append(&b, S("x"));
     assert_int_equal(
         gh_session_open(&keys, D, gh_buffer_slice(&b), &a, &out, &e), -1);
