@@ -5,8 +5,12 @@
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 
-#define AHEAD_MS 100   /* a slice is what this long needs */
-#define FIRST_WANT 4   /* of a cell whose rate is not known yet */
+#define AHEAD_MS 100 /* a slice is what this long needs */
+#define FIRST_WANT 4 /* of a cell whose rate is not known yet */
+/* However slow the calls: else each of many applications would lease for every
+ * few of its own. A small part of what is free, so that little can strand. */
+#define LEAST_PART 64
+#define LEAST_MAX 1024
 #define RECALL_MS 100  /* nothing free, but unspent elsewhere: ask again */
 #define IDLE_S 1       /* an unspent slice that others may need */
 #define LEASE_HEAD 4   /* integers before the limits in a reply */
@@ -177,6 +181,23 @@ needed(const struct gh_spend *s, size_t scope, uint32_t cell)
     return 0;
 }
 
+/* Of a new window: what AHEAD_MS needed in the one before, if that was just
+ * now. */
+static uint64_t
+first_want(const struct gh_cell *c, uint64_t mono_ms)
+{
+    uint64_t ms = gh_period_seconds((enum gh_period)(c->rule >> 4 & 15)) * 1000;
+    uint64_t gone = c->granted - c->given, left = GH_WORD_LEFT(c->word), want;
+
+    if (ms == 0 || c->end == 0 || mono_ms < c->end || mono_ms > c->end + ms ||
+        gone <= left)
+        return FIRST_WANT;
+    want = (gone - left) * AHEAD_MS / ms;
+    if (want > UINT32_MAX / 4)
+        want = UINT32_MAX / 4;
+    return want > FIRST_WANT ? want : FIRST_WANT;
+}
+
 /*
  * What AHEAD_MS need at the rate since the last lease; twice the slice where
  * that did not last so long; on top of what is left. 0: enough is left.
@@ -184,17 +205,24 @@ needed(const struct gh_spend *s, size_t scope, uint32_t cell)
 static uint64_t
 wanted(const struct gh_cell *c, uint64_t mono_ms, uint32_t need)
 {
-    uint64_t left = GH_WORD_LEFT(c->word), slice = c->slice, spent, want;
+    uint64_t left = GH_WORD_LEFT(c->word), slice = c->slice, spent, want, least;
     uint64_t elapsed = (uint32_t)mono_ms - c->asked;
 
-    if (mono_ms >= c->end || slice == 0)
-        return need > FIRST_WANT ? need : FIRST_WANT;
+    if (mono_ms >= c->end || slice == 0) {
+        want = first_want(c, mono_ms);
+        return need > want ? need : want;
+    }
     if (left * 3 >= slice && left >= need)
         return 0;
     spent = slice > left ? slice - left : 0;
     want = spent * AHEAD_MS / (elapsed ? elapsed : 1);
     if (elapsed < AHEAD_MS && want < 2 * slice)
         want = 2 * slice;
+    least = c->free / LEAST_PART;
+    if (least > LEAST_MAX)
+        least = LEAST_MAX;
+    if (want < least)
+        want = least;
     if (want < need)
         want = need;
     if (want > UINT32_MAX / 4)
@@ -372,24 +400,6 @@ struct grant {
 };
 
 static void
-credit(struct gh_cell *c, uint64_t granted)
-{
-    uint64_t more = granted > c->granted ? granted - c->granted : 0,
-             w = c->word;
-    uint64_t room = UINT32_MAX - GH_WORD_LEFT(w);
-
-    if (more == 0)
-        return;
-    /* first what was granted, then what is left: dying in between loses the
-     * slice; the other way round it would count twice */
-    c->granted = granted;
-    if (more > room / 2)
-        more = room / 2;
-    while (!atomic_compare_exchange_weak(&c->word, &w, w + more))
-        ;
-}
-
-static void
 be_quiet(struct gh_cell *c, const struct gh_lease *lease, uint16_t i,
          const struct grant *g)
 {
@@ -425,7 +435,7 @@ take_in(struct gh_limiter *l, const struct gh_lease *lease, uint16_t i,
         c->end = end; /* each answer is a lower bound of the true end */
     }
     c->free = g->free;
-    credit(c, g->granted);
+    gh_table_cell_credit(c, g->granted);
     if (lease->at[i].wanted && !held) {
         c->slice = GH_WORD_LEFT(c->word);
         c->asked = (uint32_t)lease->asked_ms;
@@ -632,7 +642,7 @@ gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
     unsigned steps;
     uint32_t at;
 
-    if (l->table->down_since != 0)
+    if (l->table->down_since != 0 || l->table->local)
         *cursor = GH_CURSOR_END;
     for (; *cursor <= l->table->mask && budget > 0; budget--) {
         for (at = b[*cursor], steps = 0;

@@ -151,29 +151,51 @@ gh_limiter_symbol(struct gh_limiter *l, struct gh_slice text)
     return at;
 }
 
+/* How many before limit i count the same. */
+static size_t
+twins(const struct gh_limits *limits, size_t i)
+{
+    const struct gh_limit *v = limits->at;
+    size_t j, n = 0;
+
+    for (j = 0; j < i; j++)
+        n += v[j].period == v[i].period && gh_slice_eq(v[j].api, v[i].api) &&
+             gh_slice_eq(v[j].metric, v[i].metric);
+    return n;
+}
+
+static uint32_t
+limit_symbol(struct gh_limiter *l, const struct gh_limits *limits, size_t i)
+{
+    const struct gh_limit *v = &limits->at[i];
+    char text[2 * GH_NAME_SIZE + 32], twin[16] = "";
+    size_t before = twins(limits, i);
+    int n;
+
+    if (before > 0)
+        snprintf(twin, sizeof(twin), ":%zu", before + 1);
+    n = snprintf(
+        text, sizeof(text), "%.*s:%.*s:%s%s", v->api.len ? (int)v->api.len : 1,
+        v->api.len ? (const char *)v->api.data : "-", (int)v->metric.len,
+        (const char *)v->metric.data, gh_period_name(v->period), twin);
+    return n > 0 && n < (int)sizeof(text)
+               ? gh_limiter_symbol(l, gh_slice(text, (size_t)n))
+               : 0;
+}
+
 void
 gh_limiter_prepare(struct gh_limiter *l, const struct gh_limits *limits,
                    struct gh_limit_ref *out)
 {
-    char text[2 * GH_NAME_SIZE + 16];
     size_t i;
 
-    for (i = 0; i < limits->n; i++) {
-        const struct gh_limit *v = &limits->at[i];
-        int n = snprintf(text, sizeof(text), "%.*s:%.*s:%s",
-                         v->api.len ? (int)v->api.len : 1,
-                         v->api.len ? (const char *)v->api.data : "-",
-                         (int)v->metric.len, (const char *)v->metric.data,
-                         gh_period_name(v->period));
-
+    for (i = 0; i < limits->n; i++)
         out[i] = (struct gh_limit_ref){
-            .period = (uint8_t)v->period,
-            .mode = (uint8_t)v->mode,
-            .value = v->value,
+            .symbol = limit_symbol(l, limits, i),
+            .period = (uint8_t)limits->at[i].period,
+            .mode = (uint8_t)limits->at[i].mode,
+            .value = limits->at[i].value,
         };
-        if (n > 0 && n < (int)sizeof(text))
-            out[i].symbol = gh_limiter_symbol(l, gh_slice(text, (size_t)n));
-    }
 }
 
 /* ---- the store ---- */
@@ -193,6 +215,14 @@ gh_limiter_store_up(struct gh_limiter *l)
     /* what was admitted meanwhile is told with the next sweep */
     if (atomic_exchange(&l->table->down_since, 0) != 0)
         atomic_fetch_add(&l->table->round, 1);
+}
+
+void
+gh_limiter_store_local(struct gh_limiter *l, bool local)
+{
+    l->table->local = local;
+    if (local)
+        l->table->down_since = 0;
 }
 
 void

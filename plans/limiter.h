@@ -70,7 +70,7 @@ struct gh_limiter { /* one process' view of it */
 };
 
 #define GH_LIMITER_MIN (64 * 1024)
-#define GH_LIMITER_LAYOUT 1 /* raised with every change of the layout */
+#define GH_LIMITER_LAYOUT 2 /* raised with every change of the layout */
 
 /* Makes an empty table and a new node identity (random 64 bits): what an older
  * table of this host held stays charged to the old node till its windows end.
@@ -103,10 +103,11 @@ struct gh_limit_ref {
     uint64_t value;
 };
 
-/* out has room for limits->n. Takes the lock; never on the request path. A
- * limit that got no room answers GH_SPEND_FULL, never "unlimited". Names of
- * symbols live as long as the table: prepare again after attaching to a new
- * one. */
+/* out has room for limits->n. Two limits on one metric and period (a soft one
+ * below a hard one) have cells of their own, told apart by their order. Takes
+ * the lock; never on the request path. A limit that got no room answers
+ * GH_SPEND_FULL, never "unlimited". Names of symbols live as long as the table:
+ * prepare again after attaching to a new one. */
 void gh_limiter_prepare(struct gh_limiter *l, const struct gh_limits *limits,
                         struct gh_limit_ref *out);
 
@@ -212,6 +213,11 @@ void gh_spend_refund(struct gh_limiter *l, struct gh_spend *s);
 void gh_limiter_store_down(struct gh_limiter *l, uint64_t mono_ms);
 /* A pulse was answered (lease.h calls it). */
 void gh_limiter_store_up(struct gh_limiter *l);
+
+/* There is no other host and no store: limits are this table's alone, exact, by
+ * the host's own clock; nothing waits, nothing is degraded, nothing is leased.
+ * false: a store again (what was used in the open windows is told to it). */
+void gh_limiter_store_local(struct gh_limiter *l, bool local);
 
 /* The scope's limits were reset, topped up or given back to by somebody: ask
  * again even if it was exhausted. */

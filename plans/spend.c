@@ -125,9 +125,9 @@ take(const struct gh_limiter *l, const struct gh_spend *s, struct gh_charge *c)
     struct gh_cell *cell = gh_table_cell(l, c->cell);
     uint64_t w = atomic_load_explicit(&cell->word, memory_order_acquire);
 
-    /* the word first, then who owns it: a place that went to another scope
-     * has another sequence number, so the exchange below fails */
-    if (!alive(l, &s->scopes[c->scope]))
+    /* the word first, then whose it is: a place that went to another scope or
+     * limit has another sequence number, so the exchange below fails */
+    if (!alive(l, &s->scopes[c->scope]) || cell->symbol != c->limit->symbol)
         return GONE;
     do {
         c->seq = GH_WORD_SEQ(w);
@@ -243,6 +243,32 @@ bounded_budget(const struct gh_limiter *l, const struct gh_spend *s,
     return (share < cell->free ? share : cell->free) / hosts;
 }
 
+/*
+ * This host is its own store: the window opens by its clock and all of the
+ * limit is granted at once. True: look again.
+ */
+static bool
+lease_alone(struct gh_limiter *l, const struct gh_spend *s, struct gh_charge *c)
+{
+    struct gh_cell *cell = gh_table_cell(l, c->cell);
+    uint64_t most;
+    bool more = false;
+
+    if ((!open_now(cell, s->mono_ms) && !open_alone(l, s, c)) ||
+        !gh_table_lock(l))
+        return false;
+    if (alive(l, &s->scopes[c->scope]) && cell->symbol == c->limit->symbol) {
+        most = c->limit->value + cell->given;
+        most = most > cell->extra ? most - cell->extra : 0;
+        more = gh_table_cell_credit(cell, most);
+        cell->slice = 0; /* nothing to refill it from */
+        cell->free = most > cell->granted ? most - cell->granted : 0;
+        cell->quiet = cell->free == 0 ? cell->end : 0;
+    }
+    gh_table_unlock(l);
+    return more;
+}
+
 /* Decides a charge that the store can not: true admits. */
 static bool
 admit_alone(struct gh_limiter *l, struct gh_spend *s, struct gh_charge *c)
@@ -325,11 +351,35 @@ undo(struct gh_limiter *l, struct gh_spend *s, uint16_t n)
     s->degraded = s->over = false;
 }
 
+/* Of several hard limits that are used up, the one that lasts longest tells
+ * when to come back. */
+static uint16_t
+longest(const struct gh_limiter *l, const struct gh_spend *s, uint16_t which)
+{
+    uint64_t end = gh_table_cell(l, s->charges[which].cell)->end;
+    uint16_t i;
+
+    for (i = 0; i < s->n; i++) {
+        const struct gh_charge *c = &s->charges[i];
+        const struct gh_cell *cell = gh_table_cell(l, c->cell);
+
+        if (c->limit->mode == GH_HARD && cell->end > end &&
+            GH_WORD_LEFT(cell->word) < c->cost &&
+            exhausted(cell, c->limit, s->mono_ms)) {
+            end = cell->end;
+            which = i;
+        }
+    }
+    return which;
+}
+
 static enum gh_spend_result
 refuse(struct gh_limiter *l, struct gh_spend *s, uint16_t which)
 {
-    struct gh_charge *c = &s->charges[which];
+    struct gh_charge *c;
 
+    which = longest(l, s, which);
+    c = &s->charges[which];
     s->which = which;
     atomic_fetch_add_explicit(&gh_table_cell(l, c->cell)->refused, 1,
                               memory_order_relaxed);
@@ -344,7 +394,7 @@ due(const struct gh_limiter *l, struct gh_spend *s, const struct gh_charge *c)
 {
     struct gh_spend_scope *sc = &s->scopes[c->scope];
 
-    if (sc->lease != GH_LEASE_NONE ||
+    if (sc->lease != GH_LEASE_NONE || l->table->local ||
         gh_table_scope(l, sc->at)->flight > s->mono_ms ||
         s->mono_ms < l->table->hold_until)
         return;
@@ -391,6 +441,8 @@ settle(struct gh_limiter *l, struct gh_spend *s, struct gh_charge *c,
             due(l, s, c);
         return GH_SPEND_ADMIT;
     }
+    if (l->table->local) /* what could be had was had: it costs too much now */
+        return hard ? GH_SPEND_REFUSED : GH_SPEND_ADMIT;
     if (may_wait && l->table->down_since == 0)
         return GH_SPEND_WAIT;
     return admit_alone(l, s, c) ? GH_SPEND_ADMIT : GH_SPEND_UNAVAILABLE;
@@ -458,6 +510,9 @@ gh_spend_try(struct gh_limiter *l, struct gh_spend *s, bool may_wait)
             s->retry_ms = POLL_MS;
             return may_wait ? GH_SPEND_WAIT : GH_SPEND_UNAVAILABLE;
         case LACKS:
+            if (l->table->local && lease_alone(l, s, c) &&
+                take(l, s, c) == TAKEN)
+                continue;
             break;
         }
         r = settle(l, s, c, may_wait);

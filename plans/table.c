@@ -390,6 +390,24 @@ gh_table_cell_roll(struct gh_cell *c, uint32_t window, uint64_t end)
     c->end = end;
 }
 
+bool
+gh_table_cell_credit(struct gh_cell *c, uint64_t granted)
+{
+    uint64_t more = granted > c->granted ? granted - c->granted : 0;
+    uint64_t w = c->word, room = UINT32_MAX / 2;
+
+    if (GH_WORD_LEFT(w) >= room || more == 0)
+        return false;
+    if (more > room)
+        more = room; /* the rest another time */
+    /* first what was granted, then what is left: dying in between loses the
+     * slice; the other way round it would count twice */
+    c->granted += more;
+    while (!atomic_compare_exchange_weak(&c->word, &w, w + more))
+        ;
+    return true;
+}
+
 /* The scope's limits were edited so often that its places are all taken: one
  * whose window is over serves anew. */
 static uint32_t

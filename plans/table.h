@@ -89,6 +89,7 @@ struct gh_limiter_table {
     _Atomic uint64_t epoch;      /* of the store's data */
     _Atomic uint64_t clock;      /* the store's UTC ms less our monotonic ms */
     _Atomic uint32_t hosts, round;
+    _Atomic uint32_t local; /* there is no store but this host */
     _Atomic uint64_t pulse_at, sweep_at, meter_at;
 };
 
@@ -161,6 +162,10 @@ struct gh_slice gh_table_symbol_text(const struct gh_limiter *l,
 
 /* Under the lock: the cell's new window, with nothing left in it. */
 void gh_table_cell_roll(struct gh_cell *c, uint32_t window, uint64_t end);
+
+/* Under the lock: raises the total granted, and what is left with it, as far as
+ * a word holds. Whether it did. */
+bool gh_table_cell_credit(struct gh_cell *c, uint64_t granted);
 
 /* The sum of all figures, modulo 2^32. */
 uint32_t gh_table_meter_sum(const struct gh_meter *m);

@@ -205,6 +205,31 @@ test_shadow_counts_only(void **state)
     assert_false(c.s.over);
 }
 
+/* A soft limit below a hard one on the same metric and period. */
+static void
+test_twin_limits(void **state)
+{
+    struct fixture *f = *state;
+    struct host *h = &f->host[0];
+    const struct gh_limit v[] = {{S(""), S("hits"), GH_HOUR, GH_HARD, 20},
+                                 {S(""), S("hits"), GH_HOUR, GH_SOFT, 10}};
+    struct gh_limit_ref refs[2];
+    struct call c;
+    unsigned i, admitted = 0, over = 0;
+
+    begin(f, false);
+    prepare(h, refs, v, 2);
+    assert_int_not_equal(refs[0].symbol, refs[1].symbol);
+    for (i = 0; i < 40; i++) {
+        if (call_cost(f, h, "app", refs, 2, 1, &c) == GH_SPEND_ADMIT) {
+            admitted++;
+            over += c.s.over;
+        }
+    }
+    assert_int_equal(admitted, 20);
+    assert_in_range(over, 8, 10);
+}
+
 static void
 test_refund(void **state)
 {
@@ -443,6 +468,7 @@ main(void)
         T(test_zero_forbids_and_asks_nobody),
         T(test_soft_admits_and_marks),
         T(test_shadow_counts_only),
+        T(test_twin_limits),
         T(test_refund),
         T(test_refund_after_the_window_adds_nothing),
         T(test_edits_keep_usage),

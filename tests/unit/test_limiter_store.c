@@ -238,6 +238,93 @@ test_top_up_wakes(void **state)
     assert_int_equal(call(f, h, "app", &ref, 1), GH_SPEND_REFUSED);
 }
 
+/* ---- no store at all ---- */
+
+static enum gh_spend_result
+call_alone(struct host *h, const struct gh_limit_ref *ref, uint64_t wall,
+           uint32_t cost, struct call *c)
+{
+    gh_spend_init(&c->s, c->c, 16, h->mono, wall);
+    gh_spend_scope(&h->l, &c->s, GH_SCOPE_APP, S("app"), ref, 1, all_hits,
+                   &cost, GH_DENY, 0);
+    c->r = gh_spend_try(&h->l, &c->s, true);
+    assert_false(c->s.degraded);
+    assert_false(c->s.due);
+    return c->r;
+}
+
+static void
+test_alone_it_is_exact(void **state)
+{
+    struct fixture *f = *state;
+    struct host *h = &f->host[0];
+    struct gh_limit_ref ref;
+    struct call c;
+    unsigned i, admitted = 0;
+
+    gh_limiter_store_local(&h->l, true);
+    one_limit(h, &ref, GH_MINUTE, GH_HARD, 100);
+    for (i = 0; i < 300; i++)
+        admitted += call_alone(h, &ref, START + 5000, 1, &c) == GH_SPEND_ADMIT;
+    assert_int_equal(admitted, 100);
+    assert_int_equal(c.r, GH_SPEND_REFUSED);
+    assert_int_equal(c.s.retry_ms, 55000);
+    gh_spend_refund(&h->l, &c.s); /* of a refused call: nothing */
+    ref.value = 150;
+    for (i = 0; i < 300; i++)
+        admitted += call_alone(h, &ref, START + 5000, 1, &c) == GH_SPEND_ADMIT;
+    assert_int_equal(admitted, 150);
+    ref.value = 120;
+    assert_int_equal(call_alone(h, &ref, START + 5000, 1, &c),
+                     GH_SPEND_REFUSED);
+    h->mono += 55000;
+    assert_int_equal(call_alone(h, &ref, START + 60000, 118, &c),
+                     GH_SPEND_ADMIT);
+    assert_int_equal(c.c[0].remaining, 2);
+    assert_int_equal(call_alone(h, &ref, START + 60000, 3, &c),
+                     GH_SPEND_REFUSED);
+    assert_int_equal(call_alone(h, &ref, START + 60000, 2, &c), GH_SPEND_ADMIT);
+    assert_int_equal(f->store.commands, 0);
+}
+
+static void
+test_alone_soft(void **state)
+{
+    struct fixture *f = *state;
+    struct host *h = &f->host[0];
+    struct gh_limit_ref ref;
+    struct call c;
+    unsigned i, over = 0;
+
+    gh_limiter_store_local(&h->l, true);
+    one_limit(h, &ref, GH_DAY, GH_SOFT, 10);
+    for (i = 0; i < 30; i++) {
+        assert_int_equal(call_alone(h, &ref, START + 5000, 1, &c),
+                         GH_SPEND_ADMIT);
+        over += c.s.over;
+    }
+    assert_int_equal(over, 20);
+}
+
+static void
+test_alone_edit_below_use(void **state)
+{
+    struct fixture *f = *state;
+    struct host *h = &f->host[0];
+    struct gh_limit_ref ref;
+    struct call c;
+    unsigned i, admitted = 0;
+
+    gh_limiter_store_local(&h->l, true);
+    one_limit(h, &ref, GH_EVER, GH_HARD, 1000);
+    for (i = 0; i < 40; i++)
+        admitted += call_alone(h, &ref, START, 1, &c) == GH_SPEND_ADMIT;
+    ref.value = 45;
+    for (i = 0; i < 40; i++)
+        admitted += call_alone(h, &ref, START, 1, &c) == GH_SPEND_ADMIT;
+    assert_int_equal(admitted, 45);
+}
+
 /* ---- room ---- */
 
 static void
@@ -384,6 +471,9 @@ main(void)
         T(test_unspent_slices_come_back),
         T(test_idle_slices_come_back_without_recall),
         T(test_top_up_wakes),
+        T(test_alone_it_is_exact),
+        T(test_alone_soft),
+        T(test_alone_edit_below_use),
         T(test_full_zone_refuses_and_recovers),
         T(test_long_names),
         T(test_too_many_charges_are_not_unlimited),
