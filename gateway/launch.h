@@ -55,7 +55,7 @@ enum gh_launch_mount_kind {
     GH_LAUNCH_BIND = 1, /* `source`: a path of the host beneath allowed roots */
     GH_LAUNCH_VOLUME,   /* `source`: a volume's name; kept across restarts */
     GH_LAUNCH_TMPFS,    /* of `size` bytes */
-    GH_LAUNCH_FILE          /* `size` bytes at heap offset `source`, read-only */
+    GH_LAUNCH_FILE      /* `size` bytes at heap offset `source`, read-only */
 };
 
 enum gh_launch_mount_flag {
@@ -87,6 +87,7 @@ struct gh_launch_plan {
     uint32_t ngroups, groups[GH_LAUNCH_GROUPS];
     uint64_t
         caps; /* in all five sets but ambient, which follows for uid != 0 */
+    uint64_t stamp; /* of what it was made from: tells a changed service */
     uint64_t memory, swap;                            /* bytes; 0 = no limit */
     uint64_t pids;                                    /* 0 = no limit */
     uint64_t cpu_quota_us, cpu_period_us, cpu_shares; /* 0 = none */
@@ -150,6 +151,7 @@ struct gh_launch_answer {
     int32_t status;    /* EXITED, ADOPT: of waitpid(2); -1 unknown */
     uint32_t oom;      /* processes killed for memory */
     uint64_t started_ms, exited_ms; /* UTC */
+    uint64_t stamp;                 /* of the plan it runs by */
     char cgroup[128];               /* group's path within each hierarchy */
     char message[GH_ERROR_MESSAGE]; /* code != 0: outermost step first */
 };

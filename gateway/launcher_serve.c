@@ -72,6 +72,7 @@ fill_replica(struct gh_launch_answer *a, const struct gh_replica *r)
     a->pid = st->pid;
     a->status = st->status;
     a->oom = st->oom;
+    a->stamp = st->stamp;
     a->started_ms = st->started_ms;
     a->exited_ms = st->exited_ms;
     memcpy(a->cgroup, st->cgroup, sizeof(a->cgroup));

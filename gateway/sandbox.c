@@ -481,6 +481,7 @@ fill_state(struct birth *b, pid_t pid)
     st->stop_signal = p->stop_signal;
     st->grace_ms = p->grace_ms;
     st->log_size = p->log_size;
+    st->stamp = p->stamp;
     st->log_files = p->log_files;
 }
 

@@ -31,6 +31,7 @@ struct gh_shim_state {
     uint32_t stop_signal, grace_ms;
     uint32_t log_files;
     uint64_t log_size;
+    uint64_t stamp;   /* of the plan */
     char cgroup[128]; /* path within each hierarchy */
 };
 
