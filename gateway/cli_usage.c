@@ -63,6 +63,40 @@ print_series(const json_t *s)
     }
 }
 
+/* How far each limit is used up in its present window. */
+static void
+print_limits(const json_t *limits)
+{
+    const json_t *l;
+    char scope[16], api[80], metric[80], period[16], mode[16], what[200];
+    size_t i;
+
+    json_array_foreach(limits, i, l)
+    {
+        json_int_t reset = number(l, "reset_ms") / 1000;
+
+        gh_cli_text(l, "scope", scope, sizeof(scope));
+        gh_cli_text(l, "api", api, sizeof(api));
+        gh_cli_text(l, "metric", metric, sizeof(metric));
+        gh_cli_text(l, "period", period, sizeof(period));
+        gh_cli_text(l, "mode", mode, sizeof(mode));
+        snprintf(what, sizeof(what), "%s%s%s/%s", strcmp(api, "-") ? api : "",
+                 strcmp(api, "-") ? " " : "", metric, period);
+        printf("  %-24s %lld of %lld left%s%s", what,
+               (long long)number(l, "left"), (long long)number(l, "value"),
+               strcmp(mode, "hard") ? ", " : "",
+               strcmp(mode, "hard") ? mode : "");
+        if (strcmp(scope, "account") == 0)
+            printf(", account %s", gh_cli_text(l, "of", what, sizeof(what)));
+        if (reset > 0)
+            printf(", anew in %lld:%02lld:%02lld", (long long)(reset / 3600),
+                   (long long)(reset / 60 % 60), (long long)(reset % 60));
+        putchar('\n');
+    }
+    if (i > 0)
+        putchar('\n');
+}
+
 static int
 usage_path(struct gh_cli *cli, struct gh_buffer *path)
 {
@@ -97,6 +131,7 @@ gh_cli_usage(struct gh_cli *cli)
     if (cli->json)
         gh_cli_print_json(a.json);
     else {
+        print_limits(json_object_get(a.json, "limits"));
         printf("%s per %s, %s to %s\n", cli->args[0],
                gh_cli_text(a.json, "period", period, sizeof(period)),
                gh_cli_text(a.json, "from", from, sizeof(from)),

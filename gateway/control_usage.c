@@ -206,47 +206,45 @@ series(struct asking *q, redisContext *redis, const char *metric, json_t *out,
     return json_array_append_new(out, o);
 }
 
-static void
-answer_usage(struct asking *q, json_t *metrics)
+static int
+all_series(struct asking *q, redisContext *redis, const json_t *metrics,
+           json_t *out, struct gh_error *e)
 {
-    json_t *out = json_array(), *m;
+    const json_t *m;
+    size_t i;
+
+    json_array_foreach(metrics, i, m)
+    {
+        if (series(q, redis, json_string_value(m), out, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void
+answer_usage(struct asking *q, const json_t *metrics)
+{
+    json_t *out = json_array(), *limits = NULL;
     char from[32], to[32];
     redisContext *redis;
     struct gh_error e;
-    size_t i;
-    int rc = 0;
 
-    if (json_array_size(metrics) * ((q->to - q->from) / HOUR_MS) > KEYS_MAX) {
-        json_decref(out);
-        gh_request_fail(q->r, 422, "too_big",
-                        "too many hours and metrics at once: name a metric, "
-                        "or a shorter time");
-        return;
-    }
     redis = gh_control_redis(q->r->c, &e);
-    if (redis == NULL) {
-        json_decref(out);
-        gh_request_error(q->r, &e);
-        return;
-    }
-    json_array_foreach(metrics, i, m)
-    {
-        rc = series(q, redis, json_string_value(m), out, &e);
-        if (rc != 0)
-            break;
-    }
-    redisFree(redis);
-    if (rc != 0) {
+    if (redis != NULL && all_series(q, redis, metrics, out, &e) == 0)
+        limits = gh_control_limits(q->r->c, redis, q->app, &e);
+    if (redis != NULL)
+        redisFree(redis);
+    if (limits == NULL) {
         json_decref(out);
         gh_request_error(q->r, &e);
         return;
     }
     gh_request_answer(q->r, 200,
-                      json_pack("{s:s, s:s, s:s, s:s, s:o}", "app", q->app,
+                      json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "app", q->app,
                                 "period", gh_period_name(q->period), "from",
                                 gh_control_time_text(q->from, from), "to",
-                                gh_control_time_text(q->to, to), "series",
-                                out));
+                                gh_control_time_text(q->to, to), "limits",
+                                limits, "series", out));
 }
 
 int
@@ -264,7 +262,12 @@ gh_control_usage(struct gh_request *r)
         return gh_request_fail(r, 422, "invalid", "metric is no name");
     metrics =
         metric != NULL ? json_pack("[s]", metric) : metrics_of(r->c, q.app);
-    answer_usage(&q, metrics);
+    if (json_array_size(metrics) * ((q.to - q.from) / HOUR_MS) > KEYS_MAX)
+        gh_request_fail(r, 422, "too_big",
+                        "too many hours and metrics at once: name a metric, "
+                        "or a shorter time");
+    else
+        answer_usage(&q, metrics);
     json_decref(metrics);
     return 0;
 }

@@ -359,9 +359,34 @@ def test_usage_sums_nodes_and_hours(tmp_path_factory):
                 assert series["hits"]["points"][-1]["admitted"] == 12
                 assert series["hits"]["points"][-2]["admitted"] == 100
                 assert series["search"]["total"]["admitted"] == 3
+                control.must("PUT", "/v1/plans/total", {
+                    "limits": [{"period": "ever", "value": 500}]})
+                control.must("PUT", "/v1/accounts/acme", {"plan": "total"})
+                control.must("PUT", "/v1/plans/basic", {
+                    "apis": ["web"], "limits": [
+                        {"period": "day", "value": 100},
+                        {"api": "web", "metric": "search",
+                         "period": "year", "value": 10, "mode": "soft"}]})
+                today = int(time.time() // 86400) * 86400
+                client.hset("gh:{a:mobile}:l:-:hits:day",
+                            mapping={"w": today, "adj": 5,
+                                     "n1:0:0": "30 10 0 15 0",
+                                     "n2:0:0": "10 0 2 8 1"})
+                client.hset("gh:{a:mobile}:l:web:search:year",
+                            mapping={"w": 1, "n1:0:0": "9 0 0 9 0"})
+                client.hset("gh:{c:acme}:l:-:hits:ever",
+                            mapping={"w": 0, "n1:0:0": "600 0 0 500 0"})
+                limits = control.must("GET", "/v1/usage/mobile")["limits"]
+                assert [(x["scope"], x["value"], x["used"], x["leased"],
+                         x["left"]) for x in limits] == [
+                    ("application", 105, 25, 32, 73),
+                    ("application", 10, 0, 0, 10),
+                    ("account", 500, 500, 600, 0)]
                 shown = control.cli("usage", "mobile", "-m", "hits")
                 assert shown.returncode == 0
                 assert "total: 112 admitted" in shown.stdout
+                assert re.search("hits/day +73 of 105 left, anew in",
+                                 shown.stdout)
                 year = control.must(
                     "GET", "/v1/usage/mobile?metric=hits&period=year")
                 assert sum(p["admitted"] for p in
