@@ -5,8 +5,6 @@
 #include "control_redis.h"
 #include "house.h"
 
-#pragma weak gh_house_status
-
 #include <lmdb.h>
 #include <microhttpd.h>
 #include <stdio.h>

@@ -9,21 +9,6 @@
 
 #include <stdlib.h>
 
-/* Linked without the house, control serves plain upstreams alone. */
-#pragma weak gh_house_create
-#pragma weak gh_house_destroy
-#pragma weak gh_house_check
-#pragma weak gh_house_check_file
-#pragma weak gh_house_explain
-#pragma weak gh_house_set
-#pragma weak gh_house_settled
-#pragma weak gh_house_remove
-#pragma weak gh_house_restart
-#pragma weak gh_house_show
-#pragma weak gh_house_violations
-#pragma weak gh_house_logs
-#pragma weak gh_house_status
-
 /* What the gate needs of it goes to the catalog at once. */
 static void
 on_publish(void *ctx, const struct gh_service *s, bool gone)
@@ -82,8 +67,6 @@ gh_control_services_start(struct gh_control *c, struct gh_error *e)
     const char *name;
     json_t *item;
 
-    if (gh_house_create == NULL)
-        return 0;
     if (gh_house_create(&config, &c->house, e) != 0)
         return -1;
     json_object_foreach(c->items.of[GH_KIND_SERVICE], name, item)
