@@ -237,10 +237,13 @@ gh_catalog_begin(struct gh_catalog *c, struct gh_error *e)
         return gh_catalog_lmdb_error(e, rc, "read the catalog");
     }
     c->inside = true;
+    if (c->snapshot != 0 && mdb_txn_id(c->txn) == c->snapshot)
+        return 0;
     if (gh_catalog_read_generation(c, c->txn, &c->generation, e) != 0) {
         gh_catalog_end(c);
         return -1;
     }
+    c->snapshot = mdb_txn_id(c->txn);
     return 0;
 }
 

@@ -77,8 +77,9 @@ int gh_catalog_version(struct gh_catalog *c, const char *kind,
                        struct gh_slice name, uint64_t *version,
                        struct gh_error *e);
 
-/* Calls `each` for all names of a kind ("doc" kinds too, as "doc:plan"), in
- * order; stops when it returns non-zero and returns that. */
+/* Calls `each` for all names of a kind ("doc" kinds too, as "doc:plan"; "cred":
+ * digests and records), in order; stops when it returns non-zero and returns
+ * that. */
 int gh_catalog_each(struct gh_catalog *c, const char *kind,
                     int (*each)(void *ctx, struct gh_slice name,
                                 struct gh_slice value),

@@ -33,6 +33,7 @@ struct gh_catalog {
     MDB_txn *txn; /* the read transaction, begun or reset */
     bool inside;
     uint64_t generation;
+    size_t snapshot; /* LMDB's id of the transaction it was read in, or 0 */
 };
 
 static inline MDB_val

@@ -5,10 +5,12 @@
 #include "record.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -575,6 +577,89 @@ test_full_catalog_keeps_what_it_had(void **state)
     gh_catalog_end(f->r);
 }
 
+/* The writer was started again with a larger map: readers follow. */
+static void
+test_growth(void **state)
+{
+    struct fixture *f = *state;
+    static char big[1 << 20];
+    struct gh_catalog_write *w;
+    struct gh_slice json;
+    char name[16];
+    int i;
+
+    assert_int_equal(gh_catalog_begin(f->r, &f->e), 0);
+    gh_catalog_end(f->r);
+    gh_catalog_close(f->w);
+    assert_int_equal(gh_catalog_open_writer(f->dir, 64, -1, &f->w, &f->e), 0);
+    w = write_begin(f);
+    for (i = 0; i < 30; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        assert_int_equal(gh_catalog_put_doc(w, "big", S(name),
+                                            gh_slice(big, sizeof(big)), &f->e),
+                         0);
+    }
+    assert_int_equal(gh_catalog_commit(w, &f->e), 0);
+    assert_int_equal(gh_catalog_begin(f->r, &f->e), 0);
+    assert_int_equal(gh_catalog_generation(f->r), 1);
+    assert_int_equal(gh_catalog_doc(f->r, "big", S("n29"), &json, &f->e), 1);
+    assert_int_equal(json.len, sizeof(big));
+    gh_catalog_end(f->r);
+}
+
+static void
+die_writing(const char *dir, const struct gh_api *v)
+{
+    struct gh_catalog *c;
+    struct gh_catalog_write *w;
+
+    if (gh_catalog_open_writer(dir, 16, -1, &c, NULL) == 0 &&
+        gh_catalog_write_begin(c, &w, NULL) == 0 &&
+        gh_catalog_put_api(w, v, NULL) == 0)
+        kill(getpid(), SIGKILL);
+    _exit(1);
+}
+
+static void
+die_reading(const char *dir)
+{
+    struct gh_catalog *c;
+
+    if (gh_catalog_open_reader(dir, &c, NULL) == 0 &&
+        gh_catalog_begin(c, NULL) == 0)
+        kill(getpid(), SIGKILL);
+    _exit(1);
+}
+
+/* Who is killed in the middle of a write changed nothing, and neither that one
+ * nor a killed reader keeps the next writer waiting. */
+static void
+test_killed_writer_and_reader(void **state)
+{
+    struct fixture *f = *state;
+    struct gh_api v = api("one", "/one", any_host, 1);
+    int i, status;
+
+    gh_catalog_close(f->w); /* a process may have it open once */
+    gh_catalog_close(f->r);
+    for (i = 0; i < 2; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0 && i == 0)
+            die_writing(f->dir, &v);
+        if (pid == 0)
+            die_reading(f->dir);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+    }
+    assert_int_equal(gh_catalog_open_writer(f->dir, 16, -1, &f->w, &f->e), 0);
+    assert_int_equal(gh_catalog_open_reader(f->dir, &f->r, &f->e), 0);
+    expect_route(f, "h", "/one", NULL);
+    v.prefix = S("/two");
+    put_api(f, &v);
+    expect_route(f, "h", "/two", "one");
+}
+
 /* A record cut or changed anywhere is refused or decodes to something sane. */
 static void
 test_damaged_records(void **state)
@@ -628,6 +713,8 @@ main(void)
         T(test_snapshot_and_generation),
         T(test_documents),
         T(test_full_catalog_keeps_what_it_had),
+        T(test_growth),
+        T(test_killed_writer_and_reader),
         T(test_damaged_records),
     };
 
