@@ -2,73 +2,16 @@
 """Logins: with a real LemonLDAP::NG, and with a provider that misbehaves."""
 import concurrent.futures
 import json
-import os
 import re
-import subprocess
 import time
 import urllib.parse
 
 import pytest
 from lib import fake_idp, llng, raw
-from lib.browser import Browser
 from lib.fake_idp import DROP, FakeIdp, Key
 from lib.process import wait_for
-from lib.stack import BUILD, CONTROL_UID, GATE_GID, GATE_UID, Stack
-
-COOKIE = "__Host-gatehouse"
-SECRET = "the-client-secret-of-fake"
-
-
-class Site:
-    """A gate with gatehouse-idp, one API that wants a login, one provider."""
-
-    def __init__(self, stack, provider, item, name):
-        self.stack, self.provider, self.idp = stack, provider, name
-        self.origin = "https://localhost:%d" % stack.gate.tls_port
-        stack.add({"idps": [item]})
-        self.wait_discovered()
-        self.scene = stack.scene(
-            "api-" + name, key=False,
-            api={"credentials": {"login": name}, "roles": ["staff", "users"],
-                 "claim_headers": {"email": "X-User-Email"}},
-            app={"clients": [{"idp": name, "client_id": "gatehouse"}]})
-        self.page = self.origin + self.scene.path + "/page?x=1"
-
-    def wait_discovered(self):
-        def good():
-            for p in status(self.stack)["providers"]:
-                if p["name"] == self.idp and p["good"]:
-                    return True
-            raise AssertionError(status(self.stack))
-        wait_for("the provider is discovered", good, 15, 0.05)
-
-    def browser(self):
-        return Browser(self.stack.ca)
-
-    def login(self, browser=None):
-        """All the way in; the browser, which has a session."""
-        browser = browser or self.browser()
-        reply = browser.go(self.page)
-        assert reply.status == 200, reply
-        return browser
-
-    def callback(self, browser):
-        """Up to the callback's URL, which is not yet visited."""
-        reply = browser.go(self.page, until=self.origin + "/gatehouse/callback/")
-        return reply.stopped_at
-
-    def sessions(self):
-        return sorted(self.stack.redis.client().keys("gh:{s:*"))
-
-
-def ask_idp(stack, method, path, body=None, uid=0):
-    data = raw.request(method, path, [("Connection", "close")],
-                       body.encode() if body is not None else None)
-    return raw.exchange(str(stack.dir / "sock/idp.sock"), data, timeout=20)
-
-
-def status(stack):
-    return ask_idp(stack, "GET", "/internal/status").json()
+from lib.site import COOKIE, SECRET, Site, ask_idp, fake_item, start_idp
+from lib.stack import Stack
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +19,6 @@ def installation():
     with Stack(workers=2) as stack:
         start_idp(stack)
         yield stack
-
-
-def start_idp(stack, *more):
-    return stack.start_idp("--gate-uid", GATE_UID, "--control-uid", CONTROL_UID,
-                           "--group", GATE_GID, "--redis",
-                           "unix:" + stack.redis.sock, *more)
-
-
-def fake_item(provider, origin, name):
-    return {"name": name, "issuer": provider.issuer, "algs": ["RS256"],
-            "client_id": "gatehouse", "client_secret": SECRET,
-            "scopes": "openid profile email", "origin": origin,
-            "roles_claim": "roles"}
 
 
 @pytest.fixture(scope="module")
@@ -558,127 +488,6 @@ def test_a_client_proves_itself_in_the_form_where_the_provider_wants_that(site):
         fields = urllib.parse.parse_qs(call[3])
         assert fields["client_secret"] == [SECRET]
         assert fields["client_id"] == ["gatehouse"]
-
-
-# ---- discovery
-
-NOT_DISCOVERED = {
-    "other-issuer": {"metadata": {"issuer": "https://evil.example/"}},
-    "plain-endpoint": {"metadata": {"token_endpoint": "http://e.example/t"}},
-    "file-endpoint": {"metadata": {"jwks_uri": "file:///etc/passwd"}},
-    "no-code-flow": {"metadata": {"response_types_supported": ["id_token"]}},
-    "html": {"discovery": b"<html>"},
-    "redirect": {"discovery": fake_idp.redirect("/elsewhere")},
-    "error": {"discovery": fake_idp.status(500)},
-    "endless": {"discovery": fake_idp.endless},
-    "cut": {"discovery": fake_idp.cut},
-    "no-keys": {"jwks_answer": b'{"keys":[]}'},
-    "symmetric-keys": {"jwks_answer": b'{"keys":[{"kty":"oct","k":"AAAA"}]}'},
-    "keys-redirect": {"jwks_answer": fake_idp.redirect("/elsewhere")},
-}
-
-
-@pytest.mark.parametrize("how", NOT_DISCOVERED.values(), ids=NOT_DISCOVERED)
-def test_a_provider_that_is_not_what_it_says_is_not_used(site, how):
-    name = "bad-%d" % next(site.stack.numbers)
-    with FakeIdp() as provider:
-        provider.behave(**how)
-        site.stack.add({"idps": [fake_item(provider, site.origin, name)]})
-
-        def problem():
-            return next((p["problem"] for p in status(site.stack)["providers"]
-                         if p["name"] == name), "")
-        wait_for("the provider is refused", problem, 10, 0.05)
-        reply = site.browser().once(
-            "GET", site.origin + "/gatehouse/login/" + name)
-        assert reply.status == 503
-        assert reply.get("Retry-After") and not reply.all("Set-Cookie")
-        assert provider.fetches["stray"] == 0, "no redirect was followed"
-        # nobody keeps it: another edit takes it away
-        site.stack.document["idps"] = [
-            x for x in site.stack.document["idps"] if x["name"] != name]
-        site.stack.add({})
-        wait_for("its keeper ends", lambda: name not in [
-            p["name"] for p in status(site.stack)["providers"]], 10, 0.05)
-    site.login()
-
-
-@pytest.mark.parametrize("trusted", [False, True], ids=["unknown", "trusted"])
-def test_the_certificate_of_a_provider_is_verified(trusted):
-    with Stack(workers=1) as stack:
-        tls = (stack.ca, stack.dir / "tls/key.pem")
-        start_idp(stack, *(["--ca-file", stack.ca] if trusted else []))
-        origin = "https://localhost:%d" % stack.gate.tls_port
-        with FakeIdp(tls=tls) as provider:
-            item = fake_item(provider, origin, "fake")
-            if trusted:
-                Site(stack, provider, item, "fake").login()
-                return
-            stack.add({"idps": [item]})
-            wait_for("it is refused", lambda: any(
-                "certificate" in p["problem"]
-                for p in status(stack)["providers"]), 10, 0.05)
-            assert not provider.seen
-
-
-# ---- the process
-
-def test_gatehouse_idp_may_be_killed_at_any_time(site):
-    with Stack(workers=1) as stack, FakeIdp() as provider:
-        idp = start_idp(stack)
-        origin = "https://localhost:%d" % stack.gate.tls_port
-        mine = Site(stack, provider, fake_item(provider, origin, "fake"), "fake")
-        browser, waiting = mine.login(), mine.browser()
-        url = mine.callback(waiting)
-        idp.kill()
-        assert browser.once("GET", mine.page).status == 200
-        assert waiting.once("GET", url).status == 503
-        start_idp(stack)
-        wait_for("it answers", lambda: waiting.once("GET", url).status == 302)
-        assert waiting.once("GET", mine.page).status == 200
-
-
-def test_it_ends_soon_when_told_to_though_a_provider_hangs(site):
-    with Stack(workers=1) as stack, FakeIdp() as provider:
-        idp = start_idp(stack)
-        origin = "https://localhost:%d" % stack.gate.tls_port
-        mine = Site(stack, provider, fake_item(provider, origin, "fake"), "fake")
-        provider.behave(token_answer=fake_idp.hang(20))
-        browser = mine.browser()
-        url = mine.callback(browser)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            hanging = pool.submit(browser.once, "GET", url)
-            wait_for("the login hangs", lambda: provider.fetches["token"])
-            idp.stop(within=4)
-            assert idp.child.returncode == 0
-            assert hanging.result().status == 503
-
-
-@pytest.mark.parametrize("options, code, words", [
-    (["--help"], 0, "usage: gatehouse-idp"),
-    (["--frob"], 3, "no such option"),
-    (["--dir"], 3, "needs an argument"),
-    ([], 3, "--dir"),
-    (["--dir", "/nonexistent"], 3, "root"),
-    (["--dir", "/nonexistent", "--allow-root", "--gate-uid", "no body"], 3,
-     "no such user"),
-    (["--dir", "/nonexistent", "--allow-root"], 1, "secret"),
-])
-def test_it_says_what_is_wrong_with_its_start(options, code, words):
-    env = {k: v for k, v in os.environ.items() if k != "GATEHOUSE_DIR"}
-    done = subprocess.run([BUILD / "gatehouse-idp", *options], env=env, text=True,
-                          capture_output=True, timeout=20)
-    assert done.returncode == code, done
-    assert words in done.stdout + done.stderr
-
-
-def test_it_keeps_no_right_that_it_does_not_need(site):
-    text = open("/proc/%d/status" % site.stack.idp.pid).read()
-    told = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-    assert told["NoNewPrivs"] == "1"
-    assert told["Seccomp"] == "2"
-    assert int(told["CapEff"], 16) == 0
-    assert told["Uid"].split()[1] != "0"
 
 
 # ---- sessions end
