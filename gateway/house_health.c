@@ -21,7 +21,11 @@ struct gh_house_probe {
     bool sent;
     char head[16]; /* "HTTP/1.1 200 " */
     size_t n;
+    size_t drained; /* bytes after the head: read, so that nothing is reset */
+    bool good;
 };
+
+#define DRAIN ((size_t)256 << 10)
 
 void
 gh_house_probe_cancel(struct gh_house_replica *r)
@@ -55,6 +59,10 @@ on_late(sd_event_source *s, uint64_t when, void *ctx)
     const struct gh_house_probe *p = ctx;
     char fault[sizeof(p->replica->fault)];
 
+    if (p->good) {
+        finish(ctx, NULL);
+        return 0;
+    }
     /* Without a connection the reason is there already. */
     snprintf(fault, sizeof(fault), "%s",
              p->fd >= 0 ? "no answer in time" : p->replica->fault);
@@ -80,6 +88,19 @@ send_request(struct gh_house_probe *p)
     sd_event_source_set_io_events(p->io, EPOLLIN);
 }
 
+/* A server that is cut off while it answers complains in its log. */
+static void
+drain(struct gh_house_probe *p)
+{
+    char rest[4096];
+    ssize_t n;
+
+    while ((n = recv(p->fd, rest, sizeof(rest), 0)) > 0 && p->drained < DRAIN)
+        p->drained += (size_t)n;
+    if (n >= 0 || errno != EAGAIN)
+        finish(p, NULL);
+}
+
 static void
 read_status(struct gh_house_probe *p)
 {
@@ -103,7 +124,12 @@ read_status(struct gh_house_probe *p)
     }
     status = atoi(p->head + 9);
     snprintf(fault, sizeof(fault), "it answers with %d", status);
-    finish(p, status >= 200 && status < 400 ? NULL : fault);
+    if (status < 200 || status >= 400) {
+        finish(p, fault);
+        return;
+    }
+    p->good = true;
+    drain(p);
 }
 
 static int
@@ -114,7 +140,10 @@ on_io(sd_event_source *s, int fd, uint32_t events, void *ctx)
     int error = 0;
 
     if (p->sent) {
-        read_status(p);
+        if (p->good)
+            drain(p);
+        else
+            read_status(p);
         return 0;
     }
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0)

@@ -110,6 +110,17 @@ whole_state(const struct gh_house_service *s)
                      : "down";
 }
 
+/* As long as nothing is known, what the catalog has from before stands: so a
+ * new control takes no endpoint away that serves. */
+static bool
+too_early(const struct gh_house_service *s)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        if (s->replicas[i].phase <= GH_HOUSE_ASKED || s->replicas[i].untried)
+            return true;
+    return false;
+}
+
 void
 gh_house_publish(struct gh_house_service *s)
 {
@@ -120,7 +131,7 @@ gh_house_publish(struct gh_house_service *s)
                              .endpoints = endpoints};
     struct gh_buffer now = GH_BUFFER_INIT;
 
-    if (s->removing)
+    if (s->removing || (s->published == NULL && too_early(s)))
         return;
     gh_buffer_text(&now, whole_state(s));
     for (unsigned i = 0; i < s->n; i++) {
@@ -362,6 +373,15 @@ end_later(struct gh_house_replica *r)
 }
 
 static enum gh_house_phase
+found(struct gh_house_replica *r)
+{
+    if (shall_end(r->service))
+        return stop(r);
+    r->untried = r->service->life.listen != GH_COMPOSE_NOWHERE;
+    return await_ready(r);
+}
+
+static enum gh_house_phase
 started(struct gh_house_replica *r)
 {
     return shall_end(r->service) ? stop(r) : await_ready(r);
@@ -374,7 +394,7 @@ static const struct {
     enum gh_house_event event;
     step step;
 } table[] = {
-    {GH_HOUSE_ASKED, GH_HOUSE_FOUND, started},
+    {GH_HOUSE_ASKED, GH_HOUSE_FOUND, found},
     {GH_HOUSE_ASKED, GH_HOUSE_STALE, stop},
     {GH_HOUSE_ASKED, GH_HOUSE_ABSENT, begin},
     {GH_HOUSE_ASKED, GH_HOUSE_END, end_later},
@@ -437,6 +457,8 @@ gh_house_event(struct gh_house_replica *r, enum gh_house_event event)
 {
     struct gh_house_service *s = r->service;
 
+    if (event != GH_HOUSE_FOUND)
+        r->untried = false;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         enum gh_house_phase next;
 

@@ -70,6 +70,7 @@ struct gh_house_replica {
     unsigned oom;
     char cgroup[128];
     char fault[200]; /* why it did not start, why a probe failed; or "" */
+    bool untried;    /* found running: its first probe has no answer yet */
     unsigned starts, short_lives, pause_ms, failures;
     uint64_t up_ms;   /* monotonic: first ready of this process; 0 = never */
     uint64_t born_ms; /* monotonic: start of this process */

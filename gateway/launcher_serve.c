@@ -334,7 +334,8 @@ gh_launcher_accept(struct gh_launcher *l)
         return;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 ||
         who.uid != l->options->control.uid) {
-        gh_log(GH_LOG_WARN, "uid %u is not served", (unsigned)who.uid);
+        if (who.uid != 0) /* the monitor only looks whether we listen */
+            gh_log(GH_LOG_WARN, "uid %u is not served", (unsigned)who.uid);
         close(fd);
         return;
     }
