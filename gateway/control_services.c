@@ -9,14 +9,47 @@
 
 #include <stdlib.h>
 
-/* What the gate needs of it goes to the catalog at once. */
+#define FIRST_WORD_MS 5000u /* how long an adopted service may seem new */
+
+static json_t *
+runtime_of(const struct gh_service *s)
+{
+    json_t *endpoints = json_array();
+
+    for (size_t i = 0; i < s->n; i++)
+        json_array_append_new(endpoints,
+                              json_pack("{s:s%, s:b}", "address",
+                                        s->endpoints[i].address.data,
+                                        s->endpoints[i].address.len, "healthy",
+                                        (int)s->endpoints[i].healthy));
+    return json_pack("{s:s%, s:o}", "state", s->state.data, s->state.len,
+                     "endpoints", endpoints);
+}
+
+static void
+write_runtime(struct gh_control *c, const char *name, json_t *run)
+{
+    struct gh_error e;
+
+    json_object_set_new(c->runtime, name, run);
+    if (gh_items_get(&c->items, GH_KIND_SERVICE, name) == NULL)
+        return; /* on its way out, or not stored yet: its store follows */
+    if (gh_control_refresh(c, GH_KIND_SERVICE, name, &e) != 0)
+        gh_log(GH_LOG_ERROR, "service %s: not published: %s", name, e.message);
+}
+
+/*
+ * What the gate needs goes to the catalog at once, with one exception. After a
+ * start of ours each service is "starting" until the house has found it
+ * running; what the catalog says of it from before then goes on to hold, or
+ * calls would be refused that it can answer.
+ */
 static void
 on_publish(void *ctx, const struct gh_service *s, bool gone)
 {
     struct gh_control *c = ctx;
-    struct gh_error e;
     char name[GH_NAME_SIZE];
-    json_t *endpoints;
+    json_t *old, *run;
 
     if (gh_slice_copy(s->name, name, sizeof(name)) != 0)
         return;
@@ -24,20 +57,38 @@ on_publish(void *ctx, const struct gh_service *s, bool gone)
         json_object_del(c->runtime, name);
         return; /* the item's removal took its record away */
     }
-    endpoints = json_array();
-    for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(endpoints,
-                              json_pack("{s:s%, s:b}", "address",
-                                        s->endpoints[i].address.data,
-                                        s->endpoints[i].address.len, "healthy",
-                                        (int)s->endpoints[i].healthy));
-    json_object_set_new(c->runtime, name,
-                        json_pack("{s:s%, s:o}", "state", s->state.data,
-                                  s->state.len, "endpoints", endpoints));
-    if (gh_items_get(&c->items, GH_KIND_SERVICE, name) == NULL)
-        return; /* on its way out, or not stored yet: its store follows */
-    if (gh_control_refresh(c, GH_KIND_SERVICE, name, &e) != 0)
-        gh_log(GH_LOG_ERROR, "service %s: not published: %s", name, e.message);
+    run = runtime_of(s);
+    old = json_object_get(c->runtime, name);
+    if (json_is_true(json_object_get(old, "before")) && s->n == 0 &&
+        gh_slice_eq_str(s->state, "starting")) {
+        json_object_set_new(old, "next", run);
+        return;
+    }
+    json_object_del(old, "before");
+    json_object_del(old, "next");
+    if (old != NULL && json_equal(old, run))
+        json_decref(run);
+    else
+        write_runtime(c, name, run);
+}
+
+/* What still seems new is new. */
+static int
+on_first_word_over(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    struct gh_control *c = ctx;
+    json_t *run, *next;
+    const char *name;
+    void *tmp;
+
+    json_object_foreach_safe(c->runtime, tmp, name, run)
+    {
+        json_object_del(run, "before");
+        next = json_object_get(run, "next");
+        if (next != NULL)
+            write_runtime(c, name, json_incref(next));
+    }
+    return 0;
 }
 
 static void
@@ -66,6 +117,7 @@ gh_control_services_start(struct gh_control *c, struct gh_error *e)
         .dir = c->o.dir, .loop = c->loop, .publish = on_publish, .ctx = c};
     const char *name;
     json_t *item;
+    int rc;
 
     if (gh_house_create(&config, &c->house, e) != 0)
         return -1;
@@ -75,7 +127,10 @@ gh_control_services_start(struct gh_control *c, struct gh_error *e)
             set(c, name, item);
     }
     gh_house_settled(c->house);
-    return 0;
+    rc = sd_event_add_time_relative(c->loop, NULL, CLOCK_MONOTONIC,
+                                    FIRST_WORD_MS * 1000, 0, on_first_word_over,
+                                    c);
+    return rc >= 0 ? 0 : gh_error_sys(e, -rc, "event loop");
 }
 
 void

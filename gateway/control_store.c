@@ -140,8 +140,9 @@ load_runtime(struct gh_control *c, const char *name, struct gh_error *e)
                                         (int)v.endpoints[i].healthy));
     if (rc == 1)
         json_object_set_new(c->runtime, name,
-                            json_pack("{s:s%, s:O}", "state", v.state.data,
-                                      v.state.len, "endpoints", list));
+                            json_pack("{s:s%, s:O, s:b}", "state", v.state.data,
+                                      v.state.len, "endpoints", list, "before",
+                                      1));
     json_decref(list);
     gh_arena_finish(&arena);
     return rc < 0 ? -1 : 0;
