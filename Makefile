@@ -141,4 +141,4 @@ clean:
 # ---- the gate: nginx' own build of an add-on module (module/build.sh)
 $(BUILD)/ngx_http_gatehouse_module.so: config module/build.sh $(wildcard \
     module/*.[ch] module/*.map base/*.[ch] plans/*.[ch] idp/*.[ch])
-	@module/build.sh $(abspath $(BUILD)) $(SAN)
+	@MAKEFLAGS= module/build.sh $(abspath $(BUILD)) $(SAN)

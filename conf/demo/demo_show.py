@@ -2,6 +2,7 @@
 """What `make run` shows: real calls, and what must come back. Each function is
 one step of the story: it says what it did and raises Problem when an answer is
 not what the product promises."""
+import base64
 import html.parser
 import json
 import os
@@ -59,7 +60,19 @@ def gate_open(stage, say):
         return stage.client.ask("GET", url, key(stage)).status == 204
     until(15, "an answer of httpbin", answers,
           f"look into {stage.dir}/log/nginx-error.log")
+    until(15, "the gate's Redis", lambda: gate(stage).get("redis_up"),
+          "gatehouse status")
     return f"{stage.url('/')} and {stage.url('/', scheme='https')}"
+
+
+def provider_known(stage, say):
+    """gatehouse-idp has fetched what the provider says of itself."""
+    def known():
+        found = stage.ask("status").get("idp", {}).get("detail", {})
+        return [p for p in found.get("providers", []) if p.get("good")]
+    found = until(30, "discovery of the provider", known,
+                  f"look into {stage.dir}/log/idp.log", pause=0.1)
+    return f"{stage.issuer}, {found[0].get('keys')} key(s)"
 
 
 def key(stage, app=APP):
@@ -75,7 +88,7 @@ def no_key(stage, say):
 
 def good_key(stage, say):
     answer = stage.client.ask("GET", stage.url("/httpbin/get"), key(stage))
-    say(answer.text())
+    say(answer.text() + told(answer))
     expect(answer, 200, "RateLimit", "RateLimit-Policy")
     seen = {n.lower(): v for n, v in answer.json().get("headers", {}).items()}
     if "x-api-key" in seen:
@@ -100,18 +113,30 @@ def burst(stage, say):
 
 def token(stage, say):
     """A token of the provider for a client that an application lists."""
+    client = f"mobile-app:{stage.secrets()['CLIENT_SECRET']}"
     asked = stage.client.ask(
-        "POST", stage.url("/oauth2/token", "127.0.0.1"),
+        "POST", stage.issuer + "/oauth2/token",
         {"Content-Type": "application/x-www-form-urlencoded",
-         "Authorization": "Basic " + stage.client_basic},
-        "grant_type=client_credentials&scope=openid")
+         "Authorization": "Basic " + base64.b64encode(client.encode())
+         .decode()},
+        "grant_type=password&username=dwho&password=dwho&scope=openid+profile",
+        20)
     expect(asked, 200)
     jwt = asked.json().get("access_token", "")
+    say(f"POST {asked.url}\n  {asked.status} {asked.reason}, a token of "
+        f"{len(jwt)} bytes")
     answer = stage.client.ask("GET", stage.url("/httpbin/get"),
                               {"Authorization": f"Bearer {jwt}"})
-    say(answer.text())
+    say(answer.text() + told(answer))
     expect(answer, 200, "RateLimit")
-    return "200, and the limits of the client's application"
+    return "200; the token's client is an application, with its limits"
+
+
+def told(answer):
+    """What the backend saw of ours: httpbin answers with its headers."""
+    return "".join(f"\n  the backend saw {n}: {v}" for n, v in
+                   answer.json().get("headers", {}).items()
+                   if n.lower().startswith(("x-gatehouse", "x-user")))
 
 
 # ---- login, as a browser does it
@@ -222,16 +247,22 @@ def redis_killed(stage, say):
 
     def recovered():
         nonlocal calls, degraded
+        state = gate(stage)
+        away = not state.get("redis_up") or state.get("degraded")
         answer = stage.client.ask("GET", url, key(stage))
         calls += 1
         if answer.status != 200:
             raise Problem(f"call {calls} after the kill\n{answer.text()}")
-        state = gate_redis(stage)
-        if state != "up" and degraded is None:
-            degraded = f"call {calls}: {answer.status}, Redis {state}"
+        if away and degraded is None:
+            degraded = answer.text()
+            say(f"redis-server (pid {pid}) killed; gatehouse status says "
+                f"redis_up: {state.get('redis_up')}, degraded: "
+                f"{state.get('degraded')}")
             say(degraded)
-        return degraded and state == "up"
-    until(20, "Redis", recovered, "gatehouse service show redis")
+        return degraded and not away
+    until(20, "Redis", recovered, "gatehouse service show redis", pause=0.01)
+    shown = stage.service("redis").get("run", {})
+    say(f"redis again: {shown.get('state')}, restarts: {shown.get('restarts')}")
     return f"{calls} calls, all 200; degraded meanwhile, then recovered"
 
 
@@ -269,8 +300,8 @@ def children(pid):
     return out
 
 
-def gate_redis(stage):
-    return stage.ask("status").get("gate", {}).get("redis", "unknown")
+def gate(stage):
+    return stage.ask("status").get("gate", {}).get("detail", {})
 
 
 def prometheus(stage, say):

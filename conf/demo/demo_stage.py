@@ -172,13 +172,13 @@ class Stage:
         fresh = subprocess.run(
             ["openssl", "x509", "-checkend", "86400", "-noout", "-in",
              self.certificate], capture_output=True).returncode == 0
-        if fresh and key.exists():
+        if fresh and key.exists():  # made by an earlier start
             return
         done = subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
              "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
              "-subj", "/CN=localhost", "-addext",
-             "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1",
+             "subjectAltName=DNS:localhost,DNS:auth.localhost,IP:127.0.0.1",
              "-keyout", key, "-out", self.certificate],
             capture_output=True, text=True)
         if done.returncode:
@@ -243,7 +243,7 @@ class Stage:
 
     def service_up(self, name, seconds=30):
         def is_up():
-            return self.service(name).get("state") == "up"
+            return self.service(name).get("run", {}).get("state") == "up"
         until(seconds, f"service {name}", is_up,
               f"{self.build}/gatehouse --dir {self.dir} service logs {name}")
 

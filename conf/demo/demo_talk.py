@@ -7,9 +7,10 @@ import socket
 import ssl
 import sys
 import time
+import traceback
 import urllib.parse
 
-BODY_LINES = 6
+BODY_LINES = 14
 SHOWN_HEADERS = ("www-authenticate", "ratelimit", "ratelimit-policy",
                  "retry-after", "location", "gatehouse-over",
                  "gatehouse-degraded")
@@ -48,6 +49,10 @@ class Steps:
             word, note = "FAILED", problem.what
             later += ["try: " + r for r in problem.remedies]
             self.failed += 1
+        except Exception as error:  # of ours: said, and the story goes on
+            word, note = "FAILED", f"{type(error).__name__}: {error}"
+            later += traceback.format_exc().splitlines()[-4:]
+            self.failed += 1
         seconds = time.monotonic() - start
         line(f"{bold(f'{word:<6}')} {seconds:6.2f} s  {title}"
              + (f": {note}" if note else ""))
@@ -84,7 +89,7 @@ class Answer:
         out.append(f"{self.status} {self.reason}")
         out += [f"  {n}: {v}" for n, v in self.headers.items()
                 if n.lower() in SHOWN_HEADERS]
-        if "json" in self.get("Content-Type") and self.body:
+        if self.status >= 300 and "json" in self.get("Content-Type"):
             out += ["  " + x for x in fold(self.json())]
         return "\n".join(out)
 

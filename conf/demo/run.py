@@ -25,6 +25,7 @@ STORY = (
     ("apply conf/demo/gatehouse.yaml.in", demo_show.apply, True),
     ("services", demo_show.services, True),
     ("the gate", demo_show.gate_open, True),
+    ("the identity provider", demo_show.provider_known, False),
     ("no key", demo_show.no_key, False),
     ("a good key", demo_show.good_key, False),
     ("a burst", demo_show.burst, False),
