@@ -302,6 +302,8 @@ gh_cli_remove(struct gh_cli *cli)
 
     for (unsigned i = 0; i < cli->nargs; i++) {
         one = item_path(cli, cli->args[i], path, sizeof(path));
+        if (one == 0 && gh_cli_option(cli, "volumes") != NULL)
+            strcat(path, "?volumes=true"); /* 64 + 63 bytes at most */
         if (one == 0)
             one = gh_cli_ask(cli, "DELETE", path, NULL, gh_slice(NULL, 0), NULL,
                              &a);

@@ -20,6 +20,8 @@ static const struct gh_cli_option logs_options[] = {
     {"follow", "f", NULL, "go on with what comes"},
     {"tail", "n", "LINES", "how many of the last lines: 100 by default"},
     END};
+static const struct gh_cli_option service_remove_options[] = {
+    {"volumes", NULL, NULL, "remove its volumes, too"}, END};
 static const struct gh_cli_option create_options[] = {
     {"label", NULL, "TEXT", "for people: where the key is used"},
     {"expires", NULL, "TIME", "90d from now, or 2026-12-31T00:00:00Z"},
@@ -146,8 +148,9 @@ const struct gh_command gh_commands[] = {
     {"service", "restart", "NAME", 1, 1, NULL, gh_cli_service_restart,
      "Stop a service with grace and start it anew.", NULL,
      "gatehouse service restart billing", false},
-    {"service", "remove", "NAME...", 1, GH_CLI_ARGS, NULL, gh_cli_remove,
-     "Stop and remove a service.", "Its volumes stay.",
+    {"service", "remove", "NAME...", 1, GH_CLI_ARGS, service_remove_options,
+     gh_cli_remove, "Stop and remove a service.",
+     "Its volumes stay, unless --volumes says otherwise.",
      "gatehouse service remove billing", false},
     {"service", "explain", "NAME", 1, 1, NULL, gh_cli_service_explain,
      "Print the plan of operations that makes its sandbox.", NULL,

@@ -62,6 +62,7 @@ struct gh_control {
     json_t *runtime;               /* service -> {state, endpoints, …} */
     struct gh_house *house;        /* NULL: no launcher */
     struct gh_control_http *http;
+    bool remove_volumes; /* a removal under way takes them along */
     int group, audit_fd;
     uid_t idp_uid; /* (uid_t)-1: none */
     uint64_t started_ms;

@@ -273,6 +273,7 @@ gh_control_delete_item(struct gh_request *r)
     int k = path_kind(r);
     struct gh_items want;
     struct gh_faults *f;
+    const char *volumes = gh_request_query(r, "volumes");
     json_t *item, *changes;
 
     if (k < 0)
@@ -288,6 +289,7 @@ gh_control_delete_item(struct gh_request *r)
         return gh_request_answer(r, 500, NULL);
     }
     gh_faults_init(f);
+    r->c->remove_volumes = volumes != NULL && strcmp(volumes, "true") == 0;
     json_object_del(want.of[k], r->param[1]);
     gh_document_refs(&r->c->items, &want, NULL, NULL, f);
     if (f->n > 0) {
@@ -304,6 +306,7 @@ gh_control_delete_item(struct gh_request *r)
                           json_pack("{s:s, s:s}", "removed", gh_kind_name(k),
                                     "name", r->param[1]));
     }
+    r->c->remove_volumes = false;
     gh_faults_finish(f);
     free(f);
     return 0;

@@ -69,8 +69,10 @@ const struct gh_route gh_routes[] = {
     {"PUT", "/v1/{kind}/{name}", GH_MAY_WRITE, gh_control_put_item, "put",
      "Adds or replaces one item", NULL, "json", "the item"},
     {"DELETE", "/v1/{kind}/{name}", GH_MAY_WRITE, gh_control_delete_item,
-     "remove", "Removes an item that nothing refers to", NULL, NULL,
-     "what was removed"},
+     "remove",
+     "Removes an item that nothing refers to; a service's volumes too with "
+     "volumes=true",
+     "volumes", NULL, "what was removed"},
 };
 const size_t gh_routes_count = sizeof(gh_routes) / sizeof(*gh_routes);
 

@@ -171,7 +171,7 @@ gh_control_services_follow(struct gh_control *c, const json_t *changes)
         if (item != NULL)
             set(c, name, item);
         else if (c->house != NULL &&
-                 gh_house_remove(c->house, name, false, &e) != 0 &&
+                 gh_house_remove(c->house, name, c->remove_volumes, &e) != 0 &&
                  e.code != GH_ENOTFOUND)
             gh_log(GH_LOG_ERROR, "service %s: %s", name, e.message);
     }

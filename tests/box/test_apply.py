@@ -293,6 +293,24 @@ def test_only_one_control_writes_a_catalog(control):
         subprocess.run(["rm", "-rf", second_dir], check=True)
 
 
+def test_faults_of_a_service_have_their_lines(control):
+    reply = refused(control, """\
+gatehouse: 1
+services:
+  - name: x
+    compose:
+      command: [/bin/true]
+      privileged: true
+      comand: [y]
+apps: [{name: a, account: none, plan: none}]
+""")
+    places = {(f["line"], f["path"]) for f in reply.json()["faults"]}
+    assert {(6, "services[0].compose.privileged"),
+            (7, "services[0].compose.comand"), (8, "apps[0].account"),
+            (8, "apps[0].plan")} == places
+    assert control.call("GET", "/v1/services/x").status == 404
+
+
 # ---- secrets
 
 SECRET = "s3cret-%s" % os.getpid()

@@ -162,6 +162,39 @@ def test_remove_names_who_still_uses_it(control):
     assert 'no app "none"' in done.stderr
 
 
+# ---- services
+
+def test_a_compose_file_is_registered_or_told_what_is_wrong(control):
+    path = control.file("compose.yaml", """\
+services:
+  sleeper:
+    command: [/bin/sleep, infinity]
+    x-gatehouse: {listen: none}
+""")
+    done = control.cli("service", "register", path)
+    assert (done.returncode, done.stdout) == (OK, "added service sleeper\n")
+    assert control.cli("service", "register", path).stdout == "no change\n"
+    text = control.cli("export").stdout
+    assert control.cli("apply", "-", text=text).stdout == "no change\n"
+    plan = control.cli("service", "explain", "sleeper")
+    assert plan.returncode == OK and "namespaces" in plan.stdout
+    bad = control.file("bad-compose.yaml", path.read_text().replace(
+        "command:", "comand:") + "    privileged: true\n")
+    done = control.cli("service", "register", bad)
+    assert done.returncode == INVALID
+    assert "%s:3:5: services.sleeper.comand" % bad in done.stderr
+    assert "%s:5:5: services.sleeper.privileged" % bad in done.stderr
+    assert control.cli("service", "register", control.file(
+        "doc.yaml", BASE)).returncode == INVALID
+    done = control.cli("service", "remove", "sleeper", "--volumes")
+    assert (done.returncode, done.stdout) == (OK, "removed service sleeper\n")
+
+
+def test_a_plain_upstream_has_no_logs(control):
+    done = control.cli("service", "logs", "back")
+    assert done.returncode == FAILED and "plain upstream" in done.stderr
+
+
 # ---- keys
 
 def test_key_life(control):
