@@ -158,6 +158,60 @@ def test_redis_lost_in_the_middle_of_every_window(stack):
         siege.recovered(time.time())
 
 
+def test_redis_loses_its_data_under_two_gates(stack):
+    """No gate is granted what the other has taken and Redis forgot."""
+    clock.room("hour", 60)
+    gate = stack(workers=1)
+    gates = [gate.gate, gate.add_gate(workers=1)]
+    scene = gate.scene(limits=[{"period": "hour", "value": 1500}])
+    loads = [Load(g.address, [scene.bytes("/two")], 3, pause=0.008)
+             for g in gates]
+    for load in loads:
+        load.__enter__()
+    try:
+        for round_ in range(4):
+            for load in loads:
+                load.wait(60)
+            gate.redis.kill(lose_data=True)
+            gate.redis.start()
+        wait_for("used up", lambda: all(
+            x.since(time.time() - 0.5)[429] >= 5
+            and not x.since(time.time() - 0.5)[200] for x in loads), 40, 0.05)
+    finally:
+        for load in loads:
+            load.stop()
+    assert not any(set(x.statuses) - {200, 429, 503} for x in loads), loads
+    assert len(scene.seen()) == 1500
+
+
+def test_an_emptied_redis_grants_nothing_before_all_gates_have_spoken(stack):
+    """One gate is late to tell what it took; the other is not served first."""
+    clock.room("hour", 60)
+    gate = stack(workers=1)
+    late = gate.add_gate(workers=1)
+    scene = gate.scene(limits=[{"period": "hour", "value": 300}])
+    Load(late.address, [scene.bytes("/late")], 2, total=150).run()
+    Load(gate.gate.address, [scene.bytes("/soon")], 2, total=20).run()
+    gate.redis.kill(lose_data=True)
+    wait_for("both gates see it", lambda: not (
+        late.status()["redis_up"] or gate.gate.status()["redis_up"]), 5)
+    (pid,) = late.worker_pids()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        gate.redis.start()
+        with Load(gate.gate.address, [scene.bytes("/soon")], 4) as load:
+            wait_for("the first gate is back", lambda: any(
+                gate.redis.client().scan_iter("gh:*")), 5)
+            time.sleep(0.3)             # how late the other one is
+            os.kill(pid, signal.SIGCONT)
+            wait_for("used up", lambda: load.statuses[429] >= 200
+                     and not load.since(time.time() - 0.3)[200], 20)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert not set(load.statuses) - {200, 429, 503}
+    assert len(scene.seen()) == 300
+
+
 def test_redis_hangs(stack):
     """A Redis that answers nothing costs calls no more than its timeout."""
     gate = stack(workers=2)

@@ -35,7 +35,7 @@ class Demo:
 
     def do(self, script):
         return subprocess.run(
-            [sys.executable, "-B", ROOT / "conf/demo" / script],
+            [sys.executable, "-B", ROOT / "conf/demo" / script, "--built"],
             env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=RUN_SECONDS)

@@ -64,7 +64,8 @@ def status(stack):
 def start_idp(stack, *more):
     return stack.start_idp("--gate-uid", GATE_UID, "--control-uid", CONTROL_UID,
                            "--group", GATE_GID, "--redis",
-                           "unix:" + stack.redis.sock, *more)
+                           "unix:" + stack.redis.sock, "--refresh-after", "1s",
+                           *more)
 
 
 def fake_item(provider, origin, name):
