@@ -37,10 +37,10 @@ class Steps:
 
     def __init__(self):
         self.start = time.monotonic()
-        self.failed = 0
+        self.count = self.failed = 0
 
     def __call__(self, title, function, *args):
-        start = time.monotonic()
+        start, self.count = time.monotonic(), self.count + 1
         later = []
         try:
             note = function(*args, later.append) or ""

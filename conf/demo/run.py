@@ -5,7 +5,7 @@
 The story is the table STORY below, told line by line; its parts are in
 demo_show.py (what is called and what must come back), demo_stage.py (where the
 system lives) and demo_end.py (how it ends). HTTP_PORT, HTTPS_PORT and
-GATEHOUSE_DIR say where.
+GATEHOUSE_DIR say where; BUILD and --built run what was built before.
 """
 import os
 import sys
@@ -45,7 +45,8 @@ def as_root():
             ("HTTP_PORT", "HTTPS_PORT", "GATEHOUSE_DIR", "BUILD", "SAN")
             if os.environ.get(name)]
     try:
-        os.execvp("sudo", ["sudo", *kept, sys.executable, *sys.argv])
+        os.execvp("sudo", ["sudo", *kept, sys.executable, *sys.argv,
+                           "--built"])
     except FileNotFoundError:
         raise Problem("not root, and there is no sudo",
                       "run `make run` as root") from None
@@ -56,6 +57,8 @@ def main():
     try:
         stage = Stage()
         for title, function, needed in STORY:
+            if function is Stage.make and "--built" in sys.argv:
+                continue
             if not steps(title, function, stage) and needed:
                 break
             if function is Stage.make:
@@ -68,10 +71,10 @@ def main():
             line(f"       try: {remedy}")
         return 1
     if steps.failed:
-        line(f"{steps.failed} of {len(STORY)} steps failed, "
+        line(f"{steps.failed} of {steps.count} steps failed, "
              f"{steps.seconds():.0f} s. `make stop` ends the system.")
         return 1
-    line(f"All {len(STORY)} steps in {steps.seconds():.0f} s. "
+    line(f"All {steps.count} steps in {steps.seconds():.0f} s. "
          "`make stop` ends the system.")
     return 0
 
