@@ -19,6 +19,8 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 3 };
 
+#define REFRESH_AFTER_MS 10000u
+
 /* ---- options: this table feeds the parser and --help */
 
 struct option_row {
@@ -45,6 +47,8 @@ static const struct option_row rows[] = {
     ROW("--group", "GROUP", group, "who may open the socket, name or number"),
     ROW("--ca-file", "FILE", ca_file,
         "trust these authorities for providers, beside the system's"),
+    ROW("--refresh-after", "TIME", refresh_after,
+        "for tokens with unknown keys: fetch no sooner; default 10s"),
     ROW("--allow-root", NULL, allow_root, "do run as root (for tests)"),
     ROW("-v", NULL, verbose, "say more"),
 };
@@ -60,9 +64,9 @@ help(void)
          "Logs people in at identity providers and keeps the providers' keys\n"
          "in the catalog. Serves nginx on a unix socket.\n");
     for (i = 0; i < NROWS; i++)
-        printf("  %-14s %-8s %s\n", rows[i].name,
+        printf("  %-16s %-8s %s\n", rows[i].name,
                rows[i].argument == NULL ? "" : rows[i].argument, rows[i].help);
-    puts("  --help                  this text\n\n"
+    puts("  --help                    this text\n\n"
          "Exit status: 0 ended by SIGTERM, 1 failed, 3 wrong options.");
 }
 
@@ -181,6 +185,11 @@ settle_options(struct gh_idpd *d)
         return usage("no such user", o->control_uid);
     if (group_of(o->group, &d->group) != 0)
         return usage("no such group", o->group);
+    d->refresh_after_ms = REFRESH_AFTER_MS;
+    if (o->refresh_after != NULL &&
+        gh_parse_duration(gh_slice_str(o->refresh_after),
+                          &d->refresh_after_ms) != 0)
+        return usage("no time such as 10s", o->refresh_after);
     if (geteuid() == 0 && !o->allow_root)
         return usage("give it a user of its own, or --allow-root",
                      "running as root");

@@ -38,14 +38,15 @@ struct MHD_Daemon;
 
 struct gh_idpd_options {
     const char *dir, *catalog, *sock, *control, *redis, *ca_file;
-    const char *gate_uid, *control_uid, *group;
+    const char *gate_uid, *control_uid, *group, *refresh_after;
     bool verbose, allow_root;
 };
 
 struct gh_idpd {
     struct gh_idpd_options o;
-    uid_t gate, control; /* (uid_t)-1: nobody */
-    gid_t group;         /* of the socket; (gid_t)-1: leave it */
+    uid_t gate, control;       /* (uid_t)-1: nobody */
+    gid_t group;               /* of the socket; (gid_t)-1: leave it */
+    uint64_t refresh_after_ms; /* least time between fetches for strangers */
     struct gh_catalog *catalog;
     pthread_mutex_t catalog_lock; /* one reader, one snapshot */
     struct gh_session_keys sessions;
@@ -166,15 +167,17 @@ void gh_idpd_keepers_stop(struct gh_idpd *d);
 
 enum gh_idpd_refreshed {
     GH_IDPD_FETCHED,  /* just now */
-    GH_IDPD_RECENT,   /* a fetch was begun less than 10 s ago: not again */
+    GH_IDPD_RECENT,   /* a fetch was begun not long ago: not again */
     GH_IDPD_ASKED,    /* it will be */
     GH_IDPD_FAILED,   /* the provider or control did not answer well */
     GH_IDPD_NO_KEEPER /* no such provider */
 };
 
-/* Asks for fresh keys; single flight. `wait`: until they are in the catalog. */
+/* Asks for fresh keys, unless a fetch was begun within `least_ms`; single
+ * flight. `wait`: until they are in the catalog. */
 enum gh_idpd_refreshed gh_idpd_keeper_refresh(struct gh_idpd *d,
-                                              struct gh_slice name, bool wait);
+                                              struct gh_slice name,
+                                              uint64_t least_ms, bool wait);
 /* How the provider takes client authentication (enum gh_oidc_auth). */
 uint32_t gh_idpd_keeper_methods(struct gh_idpd *d, struct gh_slice name);
 /* Room for one more login at this provider, or NULL. Leave after it. */

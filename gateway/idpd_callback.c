@@ -247,7 +247,10 @@ verify(struct login *l, enum gh_jwt_fault *jwt)
     return f;
 }
 
-/* A key we do not know yet: the provider may have changed keys. */
+#define LOGIN_REFRESH_MS 1000
+
+/* A key we do not know yet: the provider may have changed keys. No stranger
+ * gets here without a code that the provider took, so we may ask soon again. */
 static int
 check_id_token(struct login *l)
 {
@@ -255,7 +258,8 @@ check_id_token(struct login *l)
     enum gh_oidc_fault f = verify(l, &jwt);
 
     if (f == GH_OIDC_ID_TOKEN && jwt == GH_JWT_UNKNOWN_KEY &&
-        gh_idpd_keeper_refresh(l->r->d, l->r->name, true) == GH_IDPD_FETCHED) {
+        gh_idpd_keeper_refresh(l->r->d, l->r->name, LOGIN_REFRESH_MS, true) ==
+            GH_IDPD_FETCHED) {
         if (find_provider(l) == ENDED)
             return ENDED;
         f = verify(l, &jwt);

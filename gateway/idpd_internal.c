@@ -52,7 +52,8 @@ gh_idpd_refresh(struct gh_idpd_request *r)
 {
     bool wait = r->peer != r->d->control;
 
-    switch (gh_idpd_keeper_refresh(r->d, r->name, wait)) {
+    switch (
+        gh_idpd_keeper_refresh(r->d, r->name, r->d->refresh_after_ms, wait)) {
     case GH_IDPD_FETCHED:
         gh_idpd_json(r, 200, "{\"fetched\":true}");
         break;

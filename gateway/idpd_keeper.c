@@ -2,8 +2,8 @@
 /*
  * One thread per provider keeps its endpoints and keys in the catalog fresh:
  * by a timer, and when somebody met a key it does not know. Only that thread
- * fetches, so a fetch is never done twice at once; and it begins none within
- * MIN_INTERVAL of the last.
+ * fetches, so a fetch is never done twice at once; and for strangers it begins
+ * none soon after the last (--refresh-after).
  */
 #include "idpd.h"
 
@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define MIN_INTERVAL_MS 10000u
 #define INTERVAL_MS (15u * 60 * 1000)
 #define RETRY_MS 500u /* after a failure, doubled up to */
 #define RETRY_MAX_MS 10000u
@@ -286,7 +285,8 @@ keep(void *arg)
 /* ---- callers */
 
 enum gh_idpd_refreshed
-gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name, bool wait)
+gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name,
+                       uint64_t least_ms, bool wait)
 {
     struct gh_idpd_keepers *ks = d->keepers;
     enum gh_idpd_refreshed answer = GH_IDPD_ASKED;
@@ -297,8 +297,7 @@ gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name, bool wait)
     k = find(ks, name);
     if (k == NULL || k->stop) {
         answer = GH_IDPD_NO_KEEPER;
-    } else if (!k->busy && k->begun_ms != 0 &&
-               now - k->begun_ms < MIN_INTERVAL_MS) {
+    } else if (!k->busy && k->begun_ms != 0 && now - k->begun_ms < least_ms) {
         answer = k->good ? GH_IDPD_RECENT : GH_IDPD_FAILED;
     } else if (wait && k->waiters >= WAITERS_MAX) {
         answer = GH_IDPD_FAILED;
