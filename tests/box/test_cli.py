@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from lib import clock
 from lib.control import Control, Peer
 from lib.stack import BUILD
 
@@ -255,6 +256,36 @@ def test_explain_tells_the_story(control):
         assert control.cli("explain", "1" * 26).returncode == FAILED
     assert control.cli("explain", "short").returncode == INVALID
     assert control.cli("explain", "0" * 26).returncode == FAILED
+
+
+def test_explain_of_a_real_refusal(gate):
+    """Through the gate's own memory, not a stand-in."""
+    clock.room("minute", 5)
+    scene = gate.scene(limits=[{"period": "minute", "value": 1}])
+    assert scene.get("/a").status == 200
+    refused = scene.get("/b")
+    assert refused.status == 429
+    nobody = scene.get("/c", key="gh_wrong")
+
+    def explain(reply, *more):
+        return subprocess.run(
+            [BUILD / "gatehouse", "--dir", gate.dir, "explain",
+             reply.json()["decision"], *more], capture_output=True, text=True,
+            timeout=20)
+    done = explain(refused)
+    assert done.returncode == OK, done.stderr
+    for text in ("GET ", "/b", "429 quota_exceeded", scene.name, "0 of 1 left",
+                 "come back in", "known by"):
+        assert text in done.stdout, done.stdout
+    assert scene.key not in done.stdout
+    done = explain(nobody)
+    assert "401 credential_invalid" in done.stdout
+    assert json.loads(explain(refused, "-o", "json").stdout)["key"][
+        "state"] == "live"
+    doctor = subprocess.run([BUILD / "gatehouse", "--dir", gate.dir, "doctor"],
+                            capture_output=True, text=True, timeout=20)
+    assert re.search("^ok +gate +up", doctor.stdout, re.M), doctor.stdout
+    assert "it reads generation" not in doctor.stdout
 
 
 def test_what_a_stranger_wrote_cannot_move_the_cursor(control):
