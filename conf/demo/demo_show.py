@@ -320,7 +320,7 @@ def prometheus(stage, say):
 
 def next_things(stage):
     tool = os.path.relpath(stage.build / "gatehouse")
-    where = os.path.relpath(stage.dir)
+    where = os.path.relpath(stage.asked)
     return f"""
 To try next:
 

@@ -34,14 +34,18 @@ MODULE = "ngx_http_gatehouse_module.so"
 
 class Stage:
     def __init__(self):
-        self.dir = pathlib.Path(os.environ.get("GATEHOUSE_DIR") or
-                                ROOT / "run").absolute()
+        self.asked = self.dir = pathlib.Path(
+            os.environ.get("GATEHOUSE_DIR") or ROOT / "run").absolute()
         self.build = (ROOT / (os.environ.get("BUILD") or "build")).absolute()
         self.http = port("HTTP_PORT", "8080")
         self.https = port("HTTPS_PORT", "8443")
-        self.certificate = self.dir / "tls/localhost.crt"
         self.issuer = self.url("", "auth.localhost", "https")
-        self.client = Client(self.http, self.https, str(self.certificate))
+        self.client = Client(self.http, self.https,
+                             str(self.asked / "tls/localhost.crt"))
+
+    @property
+    def certificate(self):
+        return self.dir / "tls/localhost.crt"
 
     def url(self, path, host="localhost", scheme="http"):
         number = self.http if scheme == "http" else self.https
@@ -243,9 +247,14 @@ class Stage:
 
     def service_up(self, name, seconds=30):
         def is_up():
-            return self.service(name).get("run", {}).get("state") == "up"
-        until(seconds, f"service {name}", is_up,
-              f"{self.build}/gatehouse --dir {self.dir} service logs {name}")
+            run = self.service(name).get("run", {})
+            if run.get("state") == "up":
+                return True
+            last = (run.get("events") or [{}])[-1].get("text", "")
+            raise Problem(f"{run.get('state')}; {last}")
+        until(seconds, f"service {name} up", is_up,
+              f"{self.build}/gatehouse --dir {self.asked} service logs {name}",
+              f"look into {self.dir}/log/control.log")
 
 
 def holder(number):
