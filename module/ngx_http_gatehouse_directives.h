@@ -38,8 +38,8 @@
     X("gatehouse_redis", "unix:PATH | redis://HOST[:PORT]", "http",           \
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,                                      \
       ngx_http_gatehouse_conf_redis, NGX_HTTP_MAIN_CONF_OFFSET, "",           \
-      "The Redis that all hosts share. Without it limits are counted by "     \
-      "the plans' on_store_down, and logins do not work.")                    \
+      "The Redis that all hosts share. Without it limits are this host's "    \
+      "own, and logins do not work.")                    \
     X("gatehouse_idp", "unix:PATH", "http",                                   \
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,                                      \
       ngx_http_gatehouse_conf_idp, NGX_HTTP_MAIN_CONF_OFFSET, "",             \

@@ -18,7 +18,8 @@
 #define NGX_HTTP_GATEHOUSE_SWEEP_COMMANDS 64    /* of one turn */
 #define NGX_HTTP_GATEHOUSE_USAGE_INTERVAL 1000
 #define NGX_HTTP_GATEHOUSE_USAGE_BUDGET   4096
-#define NGX_HTTP_GATEHOUSE_USAGE_COMMANDS 256   /* of one turn */
+#define NGX_HTTP_GATEHOUSE_USAGE_COMMANDS 64    /* of one tick: 640 a second */
+#define NGX_HTTP_GATEHOUSE_SWEEP_PAUSE    2     /* ms, when all must be told */
 #define NGX_HTTP_GATEHOUSE_NUMBER_LEN     20
 
 
@@ -36,6 +37,8 @@ typedef struct {
 
 static uint64_t  ngx_http_gatehouse_sweep_cursor = GH_CURSOR_END;
 static uint64_t  ngx_http_gatehouse_usage_cursor = GH_CURSOR_END;
+
+static ngx_event_t  ngx_http_gatehouse_sweep_event;
 
 
 /* ---- leases ---- */
@@ -131,7 +134,7 @@ ngx_http_gatehouse_lease(ngx_http_gatehouse_ctx_t *ctx)
 }
 
 
-/* one round over the table; what is left over waits for the next tick */
+/* a part of the round under way: some slots of the table, some commands */
 
 static void
 ngx_http_gatehouse_sweep(void)
@@ -139,10 +142,6 @@ ngx_http_gatehouse_sweep(void)
     ngx_uint_t                    n;
     struct gh_buffer              command;
     ngx_http_gatehouse_flight_t  *flight;
-
-    if (!ngx_http_gatehouse_redis_up()) {
-        return;
-    }
 
     command = GH_BUFFER_INIT;
 
@@ -176,11 +175,71 @@ ngx_http_gatehouse_sweep(void)
 }
 
 
+/* the same, from the start to the end as fast as other work allows */
+
+static void
+ngx_http_gatehouse_sweep_handler(ngx_event_t *ev)
+{
+    if (!ngx_http_gatehouse_redis_up()) {
+        return;
+    }
+
+    ngx_http_gatehouse_sweep();
+
+    if (ngx_http_gatehouse_sweep_cursor != GH_CURSOR_END && !ngx_exiting) {
+        ngx_add_timer(ev, NGX_HTTP_GATEHOUSE_SWEEP_PAUSE);
+    }
+}
+
+
 void
 ngx_http_gatehouse_limits_sweep(void)
 {
+    ngx_event_t  *ev;
+
+    ev = &ngx_http_gatehouse_sweep_event;
+
+    ev->handler = ngx_http_gatehouse_sweep_handler;
+    ev->log = ngx_http_gatehouse_worker.log;
+    ev->data = ev;
+    ev->cancelable = 1;
+
     ngx_http_gatehouse_sweep_cursor = 0;
-    ngx_http_gatehouse_sweep();
+
+    if (!ev->timer_set) {
+        ngx_http_gatehouse_sweep_handler(ev);
+    }
+}
+
+
+void
+ngx_http_gatehouse_limits_recall(struct gh_slice payload)
+{
+    struct gh_buffer              command;
+    ngx_http_gatehouse_flight_t  *flight;
+
+    flight = ngx_alloc(sizeof(ngx_http_gatehouse_flight_t),
+                       ngx_http_gatehouse_worker.log);
+    if (flight == NULL) {
+        return;
+    }
+
+    flight->len = 0;
+    command = GH_BUFFER_INIT;
+
+    if (gh_lease_give_back(&ngx_http_gatehouse_worker.limiter,
+                           &ngx_http_gatehouse_worker.scripts, payload,
+                           ngx_http_gatehouse_mono(), &flight->lease,
+                           &command)
+        == 1)
+    {
+        ngx_http_gatehouse_lease_send(flight, &command);
+
+    } else {
+        ngx_free(flight);
+    }
+
+    gh_buffer_finish(&command);
 }
 
 
@@ -269,9 +328,11 @@ ngx_http_gatehouse_limits_tick(void)
     now = ngx_http_gatehouse_mono();
 
     if (gh_sweep_claim(&ngx_http_gatehouse_worker.limiter, now)) {
-        ngx_http_gatehouse_limits_sweep();
 
-    } else if (ngx_http_gatehouse_sweep_cursor != GH_CURSOR_END) {
+        if (ngx_http_gatehouse_sweep_cursor == GH_CURSOR_END) {
+            ngx_http_gatehouse_sweep_cursor = 0;
+        }
+
         ngx_http_gatehouse_sweep();
     }
 

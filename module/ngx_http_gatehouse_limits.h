@@ -35,8 +35,11 @@ ngx_str_t *ngx_http_gatehouse_charge_name(ngx_http_gatehouse_ctx_t *ctx,
 /* by the worker's timer: unspent slices, usage */
 void ngx_http_gatehouse_limits_tick(void);
 
-/* tells the store all of this host's cells that it must know, from the start */
+/* the store changed: tells it all of this host's cells that it must know */
 void ngx_http_gatehouse_limits_sweep(void);
+
+/* another host needs what this one holds unspent of "a:NAME" */
+void ngx_http_gatehouse_limits_recall(struct gh_slice payload);
 
 /*
  * Writes usage to the store, "max" meters at most: a part of the round under

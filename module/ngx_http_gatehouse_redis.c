@@ -610,8 +610,7 @@ ngx_http_gatehouse_redis_message(ngx_http_gatehouse_redis_t *rd,
         ngx_http_gatehouse_session_revoked(payload);
 
     } else if (gh_slice_eq_str(channel, GH_RECALL_CHANNEL)) {
-        gh_lease_recall(&ngx_http_gatehouse_worker.limiter, payload);
-        ngx_http_gatehouse_limits_sweep();
+        ngx_http_gatehouse_limits_recall(payload);
     }
 }
 
@@ -778,9 +777,10 @@ ngx_http_gatehouse_redis_init(ngx_http_gatehouse_redis_t *rd)
 void
 ngx_http_gatehouse_redis_start(ngx_cycle_t *cycle)
 {
+    gh_limiter_store_local(&ngx_http_gatehouse_worker.limiter,
+                           ngx_http_gatehouse_worker.conf->redis_addr == NULL);
+
     if (ngx_http_gatehouse_worker.conf->redis_addr == NULL) {
-        gh_limiter_store_down(&ngx_http_gatehouse_worker.limiter,
-                              ngx_http_gatehouse_mono());
         return;
     }
 
