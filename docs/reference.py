@@ -155,6 +155,25 @@ def routes():
     return table(("request", "what it does", "answer"), lines)
 
 
+def compose():
+    """Rows of the tables of keys: {"key", reader, why not, what instead}."""
+    text = (ROOT / "gateway/compose.c").read_text()
+    for name, value in re.findall(r'^#define (\w+) ("[^"]*")$', text, re.M):
+        text = re.sub(rf"(?<!#define )\b{name}\b", value, text)
+    out = []
+    for title, name in (("Keys of a service", "service_rows"),
+                        ("Keys of `x-gatehouse`", "x_rows")):
+        start = text.index(f"{name}[] =")
+        body = text[start:text.index("};", start)]
+        found = [arguments(body, m.end(), "{}")
+                 for m in re.finditer(r"\{(?=\")", body)]
+        taken = [f"`{r[0]}`" for r in found if r[1] != "NULL"]
+        refused = [(f"`{r[0]}`", r[2], r[3]) for r in found if r[1] == "NULL"]
+        out.append(f"{title}: {', '.join(taken)}. Refused, with the reason:\n\n"
+                   + table(("key", "why not", "what instead"), refused))
+    return "\n".join(out)
+
+
 def printed(program, *args):
     def section():
         path = BUILD / program
@@ -165,9 +184,11 @@ def printed(program, *args):
                               stdin=subprocess.DEVNULL, timeout=20)
         if done.returncode:
             sys.exit(f"{program} {' '.join(args)}: {done.stderr.strip()}")
-        # Pages of programs may have headings of their own: two levels down.
-        return re.sub(r"^(#+) ", lambda m: "#" * min(6, len(m[1]) + 2) + " ",
-                      done.stdout.strip(), flags=re.M) + "\n"
+        # Pages of programs have a title, which is ours here, and headings of
+        # their own: one level down.
+        text = re.sub(r"^# .*\n+", "", done.stdout.strip())
+        return re.sub(r"^(#+) ", lambda m: "#" * min(6, len(m[1]) + 1) + " ",
+                      text, flags=re.M) + "\n"
     return section
 
 
@@ -187,6 +208,7 @@ SECTIONS = (
     ("Headers to services", forwarded),
     ("Figures for Prometheus", metrics),
     ("The admin's document", printed("gatehouse-control", "--reference")),
+    ("A service's file", compose),
     ("Control API", routes),
     ("Commands", printed("gatehouse", "help", "--markdown")),
     ("gatehoused", usage("gatehoused")),

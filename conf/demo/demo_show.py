@@ -108,7 +108,8 @@ def burst(stage, say):
     say(answer.text())
     expect(answer, 429, "Retry-After")
     stage.decision = answer.json().get("decision", "")
-    return f"{admitted} admitted, then 429 with Retry-After"
+    used = "" if admitted else "; an earlier run used this minute's calls"
+    return f"{admitted} admitted, then 429 with Retry-After{used}"
 
 
 def token(stage, say):
