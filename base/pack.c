@@ -134,6 +134,18 @@ gh_buffer_append(struct gh_buffer *b, struct gh_slice s)
 }
 
 void
+gh_buffer_decimal(struct gh_buffer *b, uint64_t v)
+{
+    char digits[20], *p = digits + sizeof(digits);
+
+    do {
+        *--p = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    gh_buffer_append(b, gh_slice(p, (size_t)(digits + sizeof(digits) - p)));
+}
+
+void
 gh_buffer_text(struct gh_buffer *b, const char *s)
 {
     gh_buffer_append(b, gh_slice_str(s));

@@ -38,6 +38,7 @@ void gh_buffer_finish(struct gh_buffer *b); /* frees; b may be used again */
 void gh_buffer_clear(struct gh_buffer *b);  /* keeps the room */
 void gh_buffer_append(struct gh_buffer *b, struct gh_slice s);
 void gh_buffer_text(struct gh_buffer *b, const char *s);
+void gh_buffer_decimal(struct gh_buffer *b, uint64_t v);
 void gh_buffer_printf(struct gh_buffer *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The text so far, NUL-terminated (the NUL is not counted); NULL if failed. */

@@ -21,7 +21,9 @@
 static void
 arg(struct gh_buffer *b, struct gh_slice s)
 {
-    gh_buffer_printf(b, "$%zu\r\n", s.len);
+    gh_buffer_append(b, gh_slice("$", 1));
+    gh_buffer_decimal(b, s.len);
+    gh_buffer_append(b, gh_slice("\r\n", 2));
     gh_buffer_append(b, s);
     gh_buffer_text(b, "\r\n");
 }
@@ -35,10 +37,13 @@ arg_str(struct gh_buffer *b, const char *s)
 static void
 arg_u64(struct gh_buffer *b, uint64_t v)
 {
-    char text[24];
-    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+    char digits[20], *p = digits + sizeof(digits);
 
-    arg(b, gh_slice(text, (size_t)n));
+    do {
+        *--p = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    arg(b, gh_slice(p, (size_t)(digits + sizeof(digits) - p)));
 }
 
 static void
@@ -490,10 +495,8 @@ gh_lease_apply(struct gh_limiter *l, struct gh_lease *lease, uint64_t mono_ms,
         !outdated(l, lease, number(r, 1))) {
         store_says(l, lease->asked_ms, number(r, 0), number(r, 1),
                    number(r, 2));
-        if (number(r, 3) != 0) { /* it lost what we had: tell it all */
+        if (number(r, 3) != 0) /* it lost what we had: tell it all */
             atomic_fetch_add(&l->table->round, 1);
-            l->table->hold_until = mono_ms + GH_HOLD_MS;
-        }
         if (gh_table_lock(l)) {
             take_in_all(l, lease, r);
             gh_table_unlock(l);
@@ -639,20 +642,24 @@ gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
                struct gh_lease *out, struct gh_buffer *command)
 {
     _Atomic uint32_t *b = gh_table_at(l, l->table->buckets);
+    _Atomic uint32_t *hand = &l->table->sweep_hand;
+    size_t left = budget * 16;
     unsigned steps;
     uint32_t at;
 
     if (l->table->down_since != 0 || l->table->local)
         *cursor = GH_CURSOR_END;
-    for (; *cursor <= l->table->mask && budget > 0; budget--) {
-        for (at = b[*cursor], steps = 0;
-             gh_table_valid(l, at) && steps < GH_CELLS_MAX; steps++) {
+    gh_table_walk(cursor, hand);
+    while (*cursor != GH_CURSOR_END && left > 0) {
+        at = b[gh_table_walk_bucket(l, *cursor)];
+        left -= at == 0 ? 1 : left < 16 ? left : 16;
+        for (steps = 0; gh_table_valid(l, at) && steps < GH_CELLS_MAX;
+             steps++) {
             if (sweep_scope(l, scripts, at, mono_ms, out, command) == 1)
                 return 1; /* the rest of this bucket next time */
             at = gh_table_scope(l, at)->next;
         }
-        if (++*cursor > l->table->mask)
-            *cursor = GH_CURSOR_END;
+        gh_table_walk_on(l, cursor, hand);
     }
     return 0;
 }
