@@ -14,7 +14,7 @@ power_of_two(uint64_t least)
 {
     uint32_t n = 64;
 
-    while (n < least && n < (1u << 30))
+    while (n < least && n < (1u << 23))
         n *= 2;
     return n;
 }

@@ -214,22 +214,24 @@ gh_meter_next(struct gh_limiter *l, const struct gh_scripts *scripts,
               struct gh_meter_flush *out, struct gh_buffer *command)
 {
     _Atomic uint32_t *b = gh_table_at(l, l->table->buckets);
+    _Atomic uint32_t *hand = &l->table->meter_hand;
     uint32_t hour = (uint32_t)(wall_ms / HOUR_MS), at, seen, steps;
+    size_t left = budget * 16;
 
-    /* the cursor: bucket, and how many of its meters were looked at */
-    for (; *cursor >> 32 <= l->table->mask && budget > 0; budget--) {
+    gh_table_walk(cursor, hand);
+    while (*cursor != GH_CURSOR_END && left > 0) {
         seen = 0;
-        for (at = b[*cursor >> 32], steps = 0;
-             gh_table_valid(l, at) && steps < METERS_MAX; steps++) {
-            if (flush_scope(l, scripts, at, hour, &seen, (uint32_t)*cursor, out,
-                            command) == 1) {
-                *cursor = *cursor >> 32 << 32 | seen;
+        at = b[gh_table_walk_bucket(l, *cursor)];
+        left -= at == 0 ? 1 : left < 16 ? left : 16;
+        for (steps = 0; gh_table_valid(l, at) && steps < METERS_MAX; steps++) {
+            if (flush_scope(l, scripts, at, hour, &seen, GH_WALK_SEEN(*cursor),
+                            out, command) == 1) {
+                *cursor = (*cursor & ~UINT64_C(0xffff)) | (seen & 0xffff);
                 return 1;
             }
             at = gh_table_scope(l, at)->next;
         }
-        *cursor = *cursor >> 32 < l->table->mask ? ((*cursor >> 32) + 1) << 32
-                                                 : GH_CURSOR_END;
+        gh_table_walk_on(l, cursor, hand);
     }
     return 0;
 }

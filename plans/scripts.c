@@ -140,7 +140,7 @@ static const char lease_text[] = CALENDAR NOW
     "  L[i] = {a = a, w = w, stop = stop, field = field, mine = mine,\n"
     "    was = was, free = free, unspent = unspent}\n"
     "end\n"
-    "if lost == 1 then\n"
+    "if lost == 1 and held == 0 then\n"
     "  held = hold\n"
     "  if epoch_key then\n"
     "    epoch = now\n"

@@ -85,6 +85,38 @@ gh_table_claim(_Atomic uint64_t *at, uint64_t mono_ms, uint64_t every)
     return atomic_compare_exchange_strong(at, &last, mono_ms);
 }
 
+/* ---- walks ---- */
+
+#define WALK_MAX 0xffffffu
+
+void
+gh_table_walk(uint64_t *cursor, _Atomic uint32_t *hand)
+{
+    if (*cursor == 0)
+        *cursor = (uint64_t)(*hand & WALK_MAX) << 16;
+}
+
+uint32_t
+gh_table_walk_bucket(const struct gh_limiter *l, uint64_t cursor)
+{
+    uint32_t visited = (uint32_t)(cursor >> 40);
+    uint32_t start = (uint32_t)(cursor >> 16) & WALK_MAX;
+
+    return (start + visited) & l->table->mask;
+}
+
+void
+gh_table_walk_on(const struct gh_limiter *l, uint64_t *cursor,
+                 _Atomic uint32_t *hand)
+{
+    uint64_t visited = (*cursor >> 40) + 1;
+
+    *hand = gh_table_walk_bucket(l, *cursor) + 1;
+    *cursor = visited > l->table->mask
+                  ? UINT64_MAX
+                  : visited << 40 | (*cursor & (uint64_t)WALK_MAX << 16);
+}
+
 /* ---- names ---- */
 
 uint64_t

@@ -80,7 +80,8 @@ struct gh_limiter_table {
     pthread_mutex_t lock;             /* robust, shared */
     uint32_t bump;                    /* first place never used */
     uint32_t free[CLASSES];
-    uint32_t hand; /* bucket where eviction goes on */
+    uint32_t hand;                           /* bucket where eviction goes on */
+    _Atomic uint32_t sweep_hand, meter_hand; /* where rounds go on */
     uint32_t made[CLASSES], symbols;
     _Atomic uint64_t evicted, full, degraded;
     /* the store */
@@ -169,6 +170,20 @@ bool gh_table_cell_credit(struct gh_cell *c, uint64_t granted);
 
 /* The sum of all figures, modulo 2^32. */
 uint32_t gh_table_meter_sum(const struct gh_meter *m);
+
+/*
+ * A walk over all buckets as one word: buckets visited (24 bits), where it
+ * started (24), what was seen of the present one (16). A new walk (0) starts
+ * where the last stopped, so one that is always begun anew reaches all of them
+ * too.
+ */
+void gh_table_walk(uint64_t *cursor, _Atomic uint32_t *hand);
+uint32_t gh_table_walk_bucket(const struct gh_limiter *l, uint64_t cursor);
+/* To the next bucket, or the end. What it costs of a budget in sixteenths: an
+ * empty bucket is a sixteenth of one with scopes. */
+void gh_table_walk_on(const struct gh_limiter *l, uint64_t *cursor,
+                      _Atomic uint32_t *hand);
+#define GH_WALK_SEEN(cursor) ((uint32_t)(cursor)&0xffff)
 
 /* One caller per interval wins. */
 bool gh_table_claim(_Atomic uint64_t *at, uint64_t mono_ms, uint64_t every);

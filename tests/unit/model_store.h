@@ -199,7 +199,7 @@ model_lease(struct model_store *m, char **v, struct gh_buffer *out)
         held = hold - (m->now_ms - m->epoch_ms);
     for (i = 0; i < n; i++)
         lost |= model_tell(m, &st[i], key[i], a[0], a + 5 + 12 * i);
-    if (lost) {
+    if (lost && held == 0) {
         m->epoch_ms = m->now_ms;
         held = hold;
     }

@@ -292,6 +292,38 @@ a_key_id_is_a_short_string_that_the_idp_has(void **state)
 }
 
 static void
+a_provider_without_key_ids_sends_none(void **state)
+{
+    struct gh_jwt_keys *all = keys;
+    struct gh_public_key list[4];
+    struct gh_idp idp = provider(list, GH_ALG_RS256);
+
+    list[0].kid = S("");
+    assert_int_equal(gh_jwt_keys_create(&idp, &keys, NULL), 0);
+    refused(m.rsa, "{\"alg\":\"RS256\"}", GOOD, GH_JWT_OK);
+    refused(m.rsa, RS, GOOD, GH_JWT_UNKNOWN_KEY);
+    gh_jwt_keys_destroy(keys);
+    keys = all;
+}
+
+/* One by hand beside one that was fetched. */
+static void
+of_two_keys_with_one_name_either_verifies(void **state)
+{
+    struct gh_jwt_keys *all = keys;
+    struct gh_public_key list[4];
+    struct gh_idp idp = provider(list, GH_ALG_RS256);
+
+    list[1] = key(m.rsa2, ",\"kid\":\"r\"");
+    assert_int_equal(gh_jwt_keys_create(&idp, &keys, NULL), 0);
+    refused(m.rsa, RS, GOOD, GH_JWT_OK);
+    refused(m.rsa2, RS, GOOD, GH_JWT_OK);
+    refused(m.ec, RS, GOOD, GH_JWT_BAD_SIGNATURE);
+    gh_jwt_keys_destroy(keys);
+    keys = all;
+}
+
+static void
 times_are_required_whole_and_in_range(void **state)
 {
 #define CLAIMS(rest) "{\"iss\":\"https://idp.example/\"" rest "}"
@@ -570,6 +602,8 @@ main(void)
         cmocka_unit_test(headers_that_bring_keys_or_change_meaning_are_refused),
         cmocka_unit_test(types_of_other_tokens_are_refused),
         cmocka_unit_test(a_key_id_is_a_short_string_that_the_idp_has),
+        cmocka_unit_test(a_provider_without_key_ids_sends_none),
+        cmocka_unit_test(of_two_keys_with_one_name_either_verifies),
         cmocka_unit_test(times_are_required_whole_and_in_range),
         cmocka_unit_test(the_issuer_is_exact),
         cmocka_unit_test(claims_have_their_types),
