@@ -136,9 +136,11 @@ add_file(struct build *b, const char *target, const char *content,
 /* ---- what a packaged program finds of the host, beside /usr */
 
 static const char *const shown[] = {
-    "/etc/alternatives", "/etc/fonts",   "/etc/ld.so.cache", "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d", "/etc/magic",   "/etc/mime.types",  "/etc/perl",
-    "/etc/protocols",    "/etc/python3", "/etc/services",    "/etc/ssl"};
+    "/etc/alternatives",   "/etc/fonts",        "/etc/ld.so.cache",
+    "/etc/ld.so.conf",     "/etc/ld.so.conf.d", "/etc/magic",
+    "/etc/mime.types",     "/etc/perl",         "/etc/protocols",
+    "/etc/python3",        "/etc/services",     "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf"};
 
 static void
 add_host_files(struct build *b)

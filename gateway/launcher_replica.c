@@ -334,11 +334,48 @@ gh_launcher_on_deadline(struct gh_launcher *l, struct gh_replica *r)
     }
 }
 
+/* A line "Name:\t%016x" of /proc/PID/status: a mask of signals. */
+static uint64_t
+signal_mask(const char *status, const char *name)
+{
+    const char *p = strstr(status, name);
+
+    return p == NULL ? 0 : strtoull(p + strlen(name), NULL, 16);
+}
+
+/*
+ * The kernel gives pid 1 of a namespace only the signals that it asked for
+ * (pid_namespaces(7)). One that asked for none would sit out its grace.
+ */
+static bool
+is_deaf(pid_t pid, int sig)
+{
+    char path[40], text[4096];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    return ((signal_mask(text, "\nSigCgt:") | signal_mask(text, "\nSigIgn:") |
+             signal_mask(text, "\nSigBlk:")) >>
+                (sig - 1) &
+            1) == 0;
+}
+
 int
 gh_launcher_signal(struct gh_replica *r, int sig, struct gh_error *e)
 {
     if (r->phase != GH_REPLICA_ALIVE)
         return gh_error_set(e, GH_ENOTFOUND, "it does not run");
+    if (sig != SIGKILL && is_deaf(r->state.pid, sig))
+        sig = SIGKILL;
     if (syscall(SYS_pidfd_send_signal, r->pidfd, sig, NULL, 0) != 0 &&
         errno != ESRCH)
         return gh_error_sys(e, errno, "signal %d", sig);

@@ -302,9 +302,9 @@ compile(const json_t *profile, struct gh_seccomp *out, struct gh_error *e)
 
     if (!json_is_object(profile))
         return gh_error_set(e, GH_EINVAL, "seccomp: a map is wanted");
-    if (check_own_needs(profile, e) != 0 ||
-        read_action(profile, "defaultAction", "defaultErrnoRet", &standard,
-                    e) != 0)
+    if (read_action(profile, "defaultAction", "defaultErrnoRet", &standard,
+                    e) != 0 ||
+        check_own_needs(profile, e) != 0)
         return -1;
     ctx = seccomp_init(standard);
     if (ctx == NULL)
