@@ -132,12 +132,14 @@ discover(struct gh_idpd *d, struct round *r, struct gh_error *e)
     return rc;
 }
 
-/* Is each key that we found in the record? It may have others, by hand. */
+/* Does the record say what we found? It may have other keys, by hand. */
 static bool
-has_keys(const struct round *r)
+in_record(const struct round *r)
 {
     size_t i, j;
 
+    if (!gh_slice_eq(r->idp.token_endpoint, r->found.token_endpoint))
+        return false;
     for (i = 0; i < r->nkeys; i++) {
         for (j = 0; j < r->idp.nkeys; j++)
             if (gh_slice_eq(r->idp.keys[j].kid, r->keys[i].kid))
@@ -195,7 +197,7 @@ tell_control(struct gh_idpd_keeper *k, struct round *r, struct gh_error *e)
         gh_sha256(&text, 1, digest);
     }
     if (rc == 0 &&
-        (memcmp(digest, k->told, sizeof(digest)) != 0 || !has_keys(r))) {
+        (memcmp(digest, k->told, sizeof(digest)) != 0 || !in_record(r))) {
         rc = put(k, gh_buffer_string(&body), e);
         if (rc == 0) {
             memcpy(k->told, digest, sizeof(digest));

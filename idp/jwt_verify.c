@@ -92,6 +92,8 @@ verify(const struct gh_jwt_key *k, const struct gh_jwt *t)
     return ok;
 }
 
+/* A kid may name a key of each type; and one written by hand beside one that
+ * was fetched. */
 static enum gh_jwt_fault
 check_signature(const struct gh_jwt_keys *k, const struct gh_jwt *t)
 {
@@ -103,9 +105,14 @@ check_signature(const struct gh_jwt_keys *k, const struct gh_jwt *t)
     for (i = 0; i < k->n; i++) {
         if (!gh_slice_eq(k->keys[i].kid, t->kid))
             continue;
-        if (k->keys[i].algs & t->alg)
-            return verify(&k->keys[i], t) ? GH_JWT_OK : GH_JWT_BAD_SIGNATURE;
-        fault = GH_JWT_KEY_MISMATCH;
+        if ((k->keys[i].algs & t->alg) == 0) {
+            if (fault == GH_JWT_UNKNOWN_KEY)
+                fault = GH_JWT_KEY_MISMATCH;
+            continue;
+        }
+        if (verify(&k->keys[i], t))
+            return GH_JWT_OK;
+        fault = GH_JWT_BAD_SIGNATURE;
     }
     return fault;
 }

@@ -135,7 +135,7 @@ def test_each_login_has_a_new_session_and_ends_the_old(site):
 
 
 def test_the_secret_and_the_verifier_go_to_the_token_endpoint_only(site):
-    site.login()
+    browser = site.login()
     calls = [s for s in site.provider.seen if s[1].startswith("/token")]
     assert len(calls) == 1
     assert calls[0][2]["Authorization"].startswith("Basic ")
@@ -146,6 +146,8 @@ def test_the_secret_and_the_verifier_go_to_the_token_endpoint_only(site):
         assert SECRET not in text, path
         assert "code_verifier" not in text, path
         assert "eyJ" not in text, "a token in " + path.name
+        assert "code=" not in text or "error" in path.name, path
+        assert browser.cookie(COOKIE).value not in text, path
 
 
 def test_logins_in_two_tabs_do_not_meet(site):
