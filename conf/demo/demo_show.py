@@ -244,27 +244,37 @@ def redis_killed(stage, say):
     """kill -9 of Redis in its sandbox: calls go on with what is leased."""
     pid = redis_process(stage)
     os.kill(pid, signal.SIGKILL)
-    url, calls, degraded = stage.url("/httpbin/get"), 0, None
+    calls, marked = 0, None
+    while calls < 60 and marked is None:
+        answer = still_200(stage, calls)
+        calls += 1
+        if answer.get("Gatehouse-Degraded"):
+            marked = answer
+    state = gate(stage)
+    if marked is None and state.get("redis_up"):
+        raise Problem(f"{calls} calls after the kill, none marked degraded")
+    say(f"redis-server (pid {pid}) killed; gatehouse status: redis_up "
+        f"{state.get('redis_up')}, degraded_calls "
+        f"{state.get('degraded_calls')}")
+    say((marked or answer).text())
 
     def recovered():
-        nonlocal calls, degraded
-        state = gate(stage)
-        away = not state.get("redis_up") or state.get("degraded")
-        answer = stage.client.ask("GET", url, key(stage))
+        nonlocal calls
+        answer = still_200(stage, calls)
         calls += 1
-        if answer.status != 200:
-            raise Problem(f"call {calls} after the kill\n{answer.text()}")
-        if away and degraded is None:
-            degraded = answer.text()
-            say(f"redis-server (pid {pid}) killed; gatehouse status says "
-                f"redis_up: {state.get('redis_up')}, degraded: "
-                f"{state.get('degraded')}")
-            say(degraded)
-        return degraded and not away
-    until(20, "Redis", recovered, "gatehouse service show redis", pause=0.01)
+        return gate(stage).get("redis_up") and \
+            not answer.get("Gatehouse-Degraded")
+    until(20, "Redis", recovered, "gatehouse service show redis")
     shown = stage.service("redis").get("run", {})
     say(f"redis again: {shown.get('state')}, restarts: {shown.get('restarts')}")
-    return f"{calls} calls, all 200; degraded meanwhile, then recovered"
+    return f"{calls} calls, all 200; marked degraded, then recovered"
+
+
+def still_200(stage, calls):
+    answer = stage.client.ask("GET", stage.url("/httpbin/get"), key(stage))
+    if answer.status != 200:
+        raise Problem(f"call {calls + 1} after the kill\n{answer.text()}")
+    return answer
 
 
 def redis_process(stage):

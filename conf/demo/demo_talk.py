@@ -100,7 +100,7 @@ def shorten(value):
 
 def fold(value):
     text = json.dumps(value, ensure_ascii=False)
-    if len(text) <= 200:
+    if len(text) <= 100:
         return [text]
     lines = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
     return lines if len(lines) <= BODY_LINES else \
