@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -320,8 +319,6 @@ start(struct gh_control *c, struct gh_error *e)
         return gh_error_set(e, GH_EDENIED,
                             "it does not run as root: gatehoused starts it "
                             "with a uid of its own (or say --allow-root)");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return gh_error_sys(e, errno, "no_new_privs");
     umask(027);
     c->started_ms = gh_control_now_ms();
     if (find_uid(c->o.idp_user, &c->idp_uid, e) != 0 ||
@@ -329,7 +326,7 @@ start(struct gh_control *c, struct gh_error *e)
         open_catalog(c, e) != 0 || gh_control_load(c, e) != 0 ||
         gh_control_audit_open(c, e) != 0 || make_loop(c, e) != 0 ||
         gh_control_http_start(c, e) != 0 ||
-        gh_control_services_start(c, e) != 0)
+        gh_control_services_start(c, e) != 0 || gh_control_confine(e) != 0)
         return -1;
     return 0;
 }

@@ -15,6 +15,7 @@
  *     control_idp.c       gatehouse-idp: secrets out, discoveries in
  *     control_usage.c     usage from Redis, decisions from the gate
  *     control_doctor.c    status and doctor
+ *     control_confine.c   what it can never do again
  *     control_audit.c     who changed what, when
  */
 #ifndef GH_CONTROL_H
@@ -241,10 +242,16 @@ int gh_control_doctor(struct gh_request *r);
 
 /* ---- HTTP to our own sockets [control_peer.c] */
 
-/* body NULL: none. *status 0 when the peer is away. Blocks 2 s at most. */
+/* body NULL: none. *status 0 when the peer is away. Blocks 1 s at most, 2 s
+ * with a body. */
 int gh_control_peer(const char *socket, const char *method, const char *path,
                     struct gh_slice body, struct gh_buffer *answer,
                     long *status, struct gh_error *e);
+
+/* ---- rights [control_confine.c] */
+
+/* For good: no_new_privs, no core dumps, a filter of system calls. */
+int gh_control_confine(struct gh_error *e);
 
 /* ---- audit [control_audit.c] */
 

@@ -39,8 +39,9 @@ gh_control_peer(const char *socket, const char *method, const char *path,
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 500L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 2000L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 300L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                     body.data != NULL ? 2000L : 1000L);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
     if (body.data != NULL) {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control API: who may do what, single items, keys, discoveries, usage."""
 import json
+import pathlib
 import re
 import socket
+import subprocess
 import threading
 import time
 
@@ -11,7 +13,7 @@ import pytest
 from lib import raw
 from lib.control import Control, Peer
 from lib.process import wait_for
-from lib.stack import IDP_UID, Redis, Refused
+from lib.stack import BUILD, CONTROL_UID, IDP_UID, Redis, sanitized
 
 OTHER_UID = 61999
 
@@ -482,9 +484,23 @@ def test_each_write_leaves_an_audit_line(control):
     assert key["key"] not in json.dumps(lines)
 
 
+def test_it_gives_up_what_it_does_not_need(control):
+    told = dict(line.split(":\t", 1) for line in pathlib.Path(
+        "/proc/%d/status" % control.process.pid).read_text().splitlines()
+        if ":\t" in line)
+    assert told["NoNewPrivs"] == "1"
+    assert told["CapEff"].strip("0") == ""
+    if not sanitized():
+        assert told["Seccomp"] == "2"
+        assert control.call_as(CONTROL_UID, "GET", "/v1/apps")[0] == 200
+        peek = subprocess.run(
+            ["cat", "/proc/%d/environ" % control.process.pid],
+            user=CONTROL_UID, group=61112, extra_groups=[],
+            capture_output=True)
+        assert peek.returncode != 0
+
+
 def test_root_is_refused_unless_told():
-    import subprocess
-    from lib.stack import BUILD
     with Control(start=False) as control:
         done = subprocess.run([BUILD / "gatehouse-control", "--dir",
                                control.dir], capture_output=True, text=True,
