@@ -84,6 +84,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libidp.a $(BUILD)/libplans.a $(BUILD)/l
 
 test_document_C = $(wildcard gateway/document*.c)
 test_document_LIBS = -lyaml
+test_oauth2_C = $(IDP_LICENSED_C)
+test_oauth2_LIBS = -loauth2
 fuzz_document_C = $(test_document_C)
 fuzz_document_LIBS = -lyaml
 .PHONY: unit units
