@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "house_parts.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE ((off_t)256 << 10) /* most bytes of one answer */
+#define PIECE ((uint64_t)256 << 10) /* most bytes of one answer */
 
 /* A service may write any bytes; JSON wants UTF-8 (RFC 3629). */
 static json_t *
@@ -48,18 +47,36 @@ find_tail(const char *data, size_t n, unsigned lines)
     return 0;
 }
 
+/* The newest file, and the one before it, as one stretch of offsets. */
+struct stretch {
+    int now, before;           /* descriptors, or -1 */
+    uint64_t start, turn, end; /* `turn`: where the newest file begins */
+};
+
+static size_t
+read_part(int fd, uint64_t from, uint64_t to, char *data)
+{
+    ssize_t n = fd < 0 || from >= to
+                    ? 0
+                    : pread(fd, data, (size_t)(to - from), (off_t)from);
+
+    return n < 0 ? 0 : (size_t)n;
+}
+
 static char *
-read_piece(int fd, off_t from, off_t to, size_t *n)
+read_piece(const struct stretch *s, uint64_t from, uint64_t to, size_t *n)
 {
     char *data = malloc((size_t)(to - from) + 1);
-    ssize_t got =
-        data == NULL ? -1 : pread(fd, data, (size_t)(to - from), from);
+    uint64_t middle = to < s->turn ? to : s->turn;
 
-    if (got < 0) {
-        free(data);
+    if (data == NULL)
         return NULL;
+    *n = 0;
+    if (from < s->turn) {
+        *n = read_part(s->before, from - s->start, middle - s->start, data);
+        from = middle;
     }
-    *n = (size_t)got;
+    *n += read_part(s->now, from - s->turn, to - s->turn, data + *n);
     return data;
 }
 
@@ -71,37 +88,49 @@ pack(const char *data, size_t n, uint64_t after, uint64_t skipped)
 }
 
 static json_t *
-read_logs(int fd, uint64_t base, unsigned tail, int64_t after)
+read_logs(const struct stretch *s, unsigned tail, int64_t after)
 {
-    struct stat st;
-    uint64_t skipped = 0;
-    off_t from, to;
+    uint64_t from, to = s->end, skipped = 0;
     size_t n, at = 0;
     char *data;
     json_t *out;
 
-    if (fstat(fd, &st) != 0)
-        return NULL;
-    to = st.st_size;
     if (after < 0) {
-        from = to > PIECE ? to - PIECE : 0;
+        from = to - s->start > PIECE ? to - PIECE : s->start;
     } else {
-        if ((uint64_t)after < base)
-            skipped = base - (uint64_t)after;
-        from = (uint64_t)after <= base ? 0 : (off_t)((uint64_t)after - base);
+        from = (uint64_t)after;
+        if (from < s->start) {
+            skipped = s->start - from;
+            from = s->start;
+        }
         if (from > to)
             from = to; /* of another life of this service */
         if (to - from > PIECE)
             to = from + PIECE;
     }
-    data = read_piece(fd, from, to, &n);
+    data = read_piece(s, from, to, &n);
     if (data == NULL)
         return NULL;
     if (after < 0)
         at = find_tail(data, n, tail);
-    out = pack(data + at, n - at, base + (uint64_t)from + n, skipped);
+    out = pack(data + at, n - at, from + n, skipped);
     free(data);
     return out;
+}
+
+static int
+open_log(const struct gh_house *h, const char *name, const char *suffix,
+         uint64_t *size)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/log/services/%s.log%s", h->dir, name,
+             suffix);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    *size = fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    return fd;
 }
 
 /* Replicas but the first have files of their own; the first one's is the
@@ -111,29 +140,27 @@ gh_house_logs(struct gh_house *h, const char *name, unsigned tail,
               int64_t after, struct gh_error *e)
 {
     struct gh_house_service *s = gh_house_find(h, name);
-    char path[PATH_MAX];
+    struct stretch logs;
+    uint64_t size, before;
     json_t *out;
-    int fd;
 
     if (s == NULL) {
         gh_error_set(e, GH_ENOTFOUND, "the house runs no \"%s\"", name);
         return NULL;
     }
-    snprintf(path, sizeof(path), "%s/log/services/%s.log", h->dir, name);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT)
-        return pack("", 0, 0, 0);
-    if (fd < 0) {
-        gh_error_sys(e, errno, "%s", path);
-        return NULL;
-    }
-    out = read_logs(fd,
-                    s->n > 0 && s->replicas[0].reports != NULL
-                        ? s->replicas[0].reports->log_base
-                        : 0,
-                    tail, after);
+    logs.turn = s->n > 0 && s->replicas[0].reports != NULL
+                    ? s->replicas[0].reports->log_base
+                    : 0;
+    logs.now = open_log(h, name, "", &size);
+    logs.before = open_log(h, name, ".1", &before);
+    logs.start = before <= logs.turn ? logs.turn - before : logs.turn;
+    logs.end = logs.turn + size;
+    out = read_logs(&logs, tail, after);
     if (out == NULL)
-        gh_error_sys(e, errno, "%s", path);
-    close(fd);
+        gh_error_set(e, GH_ENOMEM, "no memory");
+    if (logs.now >= 0)
+        close(logs.now);
+    if (logs.before >= 0)
+        close(logs.before);
     return out;
 }

@@ -230,7 +230,8 @@ class House:
         done = subprocess.run(
             ["curl", "-sS", "-m", str(timeout), "-w", "\n%{http_code}", *where,
              "http://service" + path], capture_output=True, text=True,
-            user=uid, group=GROUP, extra_groups=[])
+            user=uid, group=GROUP if uid == GATE_UID else uid,
+            extra_groups=[])
         if done.returncode:
             raise OSError(done.stderr)
         body, status = done.stdout.rsplit("\n", 1)
