@@ -63,7 +63,8 @@ struct gh_control {
     json_t *runtime;               /* service -> {state, endpoints, …} */
     struct gh_house *house;        /* NULL: no launcher */
     struct gh_control_http *http;
-    bool remove_volumes; /* a removal under way takes them along */
+    sd_event_source *retry; /* of publications that failed */
+    bool remove_volumes;    /* a removal under way takes them along */
     int group, audit_fd;
     uid_t idp_uid; /* (uid_t)-1: none */
     uint64_t started_ms;
@@ -129,6 +130,11 @@ int gh_request_not_found(struct gh_request *r, const char *kind,
 /* The body as a JSON object, or NULL and an answer that says why not. An empty
  * body is {} when `optional`. */
 json_t *gh_request_json(struct gh_request *r, bool optional);
+
+/* The body's tree: YAML, or JSON when its Content-Type says so. NULL: the
+ * faults say why. */
+struct gh_node *gh_request_tree(struct gh_request *r, const struct gh_alloc *a,
+                                struct gh_faults *f);
 
 struct gh_control_http;
 int gh_control_http_start(struct gh_control *c, struct gh_error *e);

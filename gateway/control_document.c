@@ -25,7 +25,7 @@ take_in(struct gh_request *r, struct incoming *in)
     memset(in, 0, sizeof(*in));
     gh_faults_init(&in->f);
     a = gh_arena_alloc(&in->f.arena);
-    in->root = gh_document_read(gh_buffer_slice(&r->body), &a, &in->f);
+    in->root = gh_request_tree(r, &a, &in->f);
     if (in->root == NULL)
         return false;
     in->doc = gh_document_check(in->root, &in->f);

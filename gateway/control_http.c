@@ -180,6 +180,30 @@ gh_request_json(struct gh_request *r, bool optional)
     return v;
 }
 
+struct gh_node *
+gh_request_tree(struct gh_request *r, const struct gh_alloc *a,
+                struct gh_faults *f)
+{
+    const char *type = gh_request_header(r, "Content-Type");
+    struct gh_node *root = NULL;
+    json_error_t je;
+    json_t *v;
+
+    if (type == NULL || strncmp(type, "application/json", 16) != 0)
+        return gh_document_read(gh_buffer_slice(&r->body), a, f);
+    v = json_loadb((const char *)r->body.data, r->body.len,
+                   JSON_REJECT_DUPLICATES, &je);
+    if (v == NULL)
+        gh_fault_add(f, (unsigned)je.line, (unsigned)je.column, "", NULL,
+                     "no JSON: %s", je.text);
+    else
+        root = gh_document_from_json(v, a);
+    if (v != NULL && root == NULL)
+        gh_fault_add(f, 0, 0, "", NULL, "nested too deeply");
+    json_decref(v);
+    return root;
+}
+
 /* ---- one request */
 
 static enum MHD_Result

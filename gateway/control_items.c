@@ -134,30 +134,6 @@ gh_control_get_item(struct gh_request *r)
     return gh_request_answer(r, 200, shown(r->c, k, item));
 }
 
-/* The body's tree, YAML or JSON. NULL: the faults say why. */
-static struct gh_node *
-read_body(struct gh_request *r, const struct gh_alloc *a, struct gh_faults *f)
-{
-    const char *type = gh_request_header(r, "Content-Type");
-    struct gh_node *root = NULL;
-    json_error_t je;
-    json_t *v;
-
-    if (type == NULL || strncmp(type, "application/json", 16) != 0)
-        return gh_document_read(gh_buffer_slice(&r->body), a, f);
-    v = json_loadb((const char *)r->body.data, r->body.len,
-                   JSON_REJECT_DUPLICATES, &je);
-    if (v == NULL)
-        gh_fault_add(f, (unsigned)je.line, (unsigned)je.column, "", NULL,
-                     "no JSON: %s", je.text);
-    else
-        root = gh_document_from_json(v, a);
-    if (v != NULL && root == NULL)
-        gh_fault_add(f, 0, 0, "", NULL, "nested too deeply");
-    json_decref(v);
-    return root;
-}
-
 static void
 drop(struct gh_node *map, const char *key)
 {
@@ -252,7 +228,7 @@ gh_control_put_item(struct gh_request *r)
         return gh_request_answer(r, 500, NULL);
     gh_faults_init(f);
     a = gh_arena_alloc(&f->arena);
-    root = read_body(r, &a, f);
+    root = gh_request_tree(r, &a, f);
     if (root != NULL)
         item = checked_item(r, k, root, &a, f);
     if (item != NULL)

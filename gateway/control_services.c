@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#define RETRY_MS 1000u
 #define FIRST_WORD_MS 5000u /* how long an adopted service may seem new */
 
 static json_t *
@@ -26,6 +27,21 @@ runtime_of(const struct gh_service *s)
                      "endpoints", endpoints);
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *ctx);
+
+/* A disk that is full now may have room later: tried until it is written. */
+static void
+retry_later(struct gh_control *c)
+{
+    if (c->retry == NULL)
+        sd_event_add_time_relative(c->loop, &c->retry, CLOCK_MONOTONIC,
+                                   RETRY_MS * 1000, 0, on_retry, c);
+    else {
+        sd_event_source_set_time_relative(c->retry, RETRY_MS * 1000);
+        sd_event_source_set_enabled(c->retry, SD_EVENT_ONESHOT);
+    }
+}
+
 static void
 write_runtime(struct gh_control *c, const char *name, json_t *run)
 {
@@ -34,8 +50,32 @@ write_runtime(struct gh_control *c, const char *name, json_t *run)
     json_object_set_new(c->runtime, name, run);
     if (gh_items_get(&c->items, GH_KIND_SERVICE, name) == NULL)
         return; /* on its way out, or not stored yet: its store follows */
-    if (gh_control_refresh(c, GH_KIND_SERVICE, name, &e) != 0)
-        gh_log(GH_LOG_ERROR, "service %s: not published: %s", name, e.message);
+    if (gh_control_refresh(c, GH_KIND_SERVICE, name, &e) == 0)
+        return;
+    gh_log(GH_LOG_ERROR, "service %s: not published: %s", name, e.message);
+    json_object_set_new(run, "unwritten", json_true());
+    retry_later(c);
+}
+
+static int
+on_retry(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    struct gh_control *c = ctx;
+    struct gh_error e;
+    const char *name;
+    json_t *run;
+
+    json_object_foreach(c->runtime, name, run)
+    {
+        if (json_object_get(run, "unwritten") == NULL)
+            continue;
+        if (gh_control_refresh(c, GH_KIND_SERVICE, name, &e) == 0 ||
+            e.code == GH_ENOTFOUND)
+            json_object_del(run, "unwritten");
+        else
+            retry_later(c);
+    }
+    return 0;
 }
 
 /*
@@ -139,6 +179,8 @@ gh_control_services_stop(struct gh_control *c)
     if (c->house != NULL)
         gh_house_destroy(c->house);
     c->house = NULL;
+    sd_event_source_unref(c->retry);
+    c->retry = NULL;
 }
 
 void

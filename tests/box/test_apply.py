@@ -160,6 +160,19 @@ def test_an_export_applies_as_a_no_op(control):
         assert other.export() == text
 
 
+def test_a_document_may_be_json(control):
+    document = yaml.safe_load(GOOD)
+    document["accounts"][0]["description"] = "\U0001f600"
+    changes = control.must("PUT", "/v1/document", document)["changes"]
+    assert len(changes) == 7
+    assert control.must("GET", "/v1/document?format=json")["accounts"][0][
+        "description"] == "\U0001f600"
+    assert control.apply(control.export())["changes"] == []
+    reply = control.call("PUT", "/v1/document", {"gatehouse": 1, "apps": [
+        {"name": "x", "account": "acme", "plan": "none"}]})
+    assert reply.json()["faults"][0]["path"] == "apps[0].plan"
+
+
 def test_kinds_not_named_stay_and_missing_items_go(control):
     control.apply(GOOD)
     changes = control.apply("gatehouse: 1\nservices:\n"
