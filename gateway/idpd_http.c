@@ -216,7 +216,8 @@ send_answer(struct gh_idpd_request *r)
     if (a->type != NULL)
         MHD_add_response_header(m, "Content-Type", a->type);
     MHD_add_response_header(m, "Cache-Control", "no-store");
-    MHD_add_response_header(m, "Referrer-Policy", "no-referrer");
+    /* not "no-referrer": then a form of ours is sent with "Origin: null" */
+    MHD_add_response_header(m, "Referrer-Policy", "same-origin");
     MHD_add_response_header(m, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(m, "Content-Security-Policy",
                             "default-src 'none'; style-src 'unsafe-inline'; "

@@ -451,12 +451,28 @@ end_keeper(struct gh_idpd_keepers *ks, struct gh_idpd_keeper *k)
     free(k);
 }
 
-/* An issuer that was edited is fetched anew: the record's version tells, and
- * our own news raise it too, which the next round then finds unchanged. */
+/* A record that was edited is fetched for anew: its version tells. */
 static void
+compare(struct gh_idpd *d, struct gh_idpd_keeper *k)
+{
+    uint64_t version;
+
+    if (k->rounds == 0 ||
+        gh_catalog_version(d->catalog, "idp", gh_slice_str(k->name), &version,
+                           NULL) != 1 ||
+        k->version == version)
+        return;
+    k->version = version;
+    k->due_ms = 0;
+    pthread_cond_signal(&k->wake);
+}
+
+/* False: look again soon, somebody was busy or the list changed. */
+static bool
 look(struct gh_idpd *d)
 {
     struct gh_idpd_keepers *ks = d->keepers;
+    bool whole = true;
     struct gh_error e;
     struct gh_idpd_keeper *k;
 
@@ -466,28 +482,24 @@ look(struct gh_idpd *d)
     if (gh_catalog_begin(d->catalog, &e) == 0) {
         gh_catalog_each(d->catalog, "idp", on_provider, d, &e);
         for (k = ks->list; k != NULL; k = k->next) {
-            uint64_t version = 0;
-
-            if (gh_catalog_version(d->catalog, "idp", gh_slice_str(k->name),
-                                   &version, &e) == 1 &&
-                k->rounds > 0 && !k->busy && k->version != version) {
-                k->version = version;
-                k->due_ms = 0;
-                pthread_cond_signal(&k->wake);
-            }
+            whole = whole && !k->busy;
+            if (!k->busy)
+                compare(d, k);
         }
         gh_catalog_end(d->catalog);
     } else {
         for (k = ks->list; k != NULL; k = k->next)
             k->seen = true;
+        whole = false;
     }
     pthread_mutex_unlock(&d->catalog_lock);
     for (k = ks->list; k != NULL; k = k->next) {
         if (!k->seen) {
             end_keeper(ks, k);
-            break; /* the list changed; the next look sees the others */
+            return false;
         }
     }
+    return whole;
 }
 
 static void *
@@ -507,9 +519,8 @@ watch(void *arg)
             gh_catalog_end(d->catalog);
         }
         pthread_mutex_unlock(&d->catalog_lock);
-        if (now != seen)
-            look(d);
-        seen = now;
+        if (now != seen && look(d))
+            seen = now;
         wait_until(&ks->wake, &ks->lock, gh_idpd_mono_ms() + WATCH_MS);
     }
     while (ks->list != NULL)

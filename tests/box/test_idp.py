@@ -155,3 +155,36 @@ def test_it_keeps_no_right_that_it_does_not_need(site):
     assert told["Seccomp"] == "2"
     assert int(told["CapEff"], 16) == 0
     assert told["Uid"].split()[1] != "0"
+
+
+def test_an_edited_issuer_is_discovered_anew(site):
+    with FakeIdp() as first, FakeIdp() as second:
+        moved = Site(site.stack, first, fake_item(first, site.origin, "moved"),
+                     "moved")
+        moved.login()
+        site.stack.edit("idps", "moved", issuer=second.issuer)
+        wait_for("the new issuer is used", lambda: second.fetches["jwks"], 10)
+        moved.wait_discovered()
+        reply = wait_for("logins go there", lambda: (
+            lambda r: r if second.issuer in r.get("Location", "") else None)(
+                moved.browser().once(
+                    "GET", site.origin + "/gatehouse/login/moved")))
+        assert reply.status == 302
+        moved.provider = second
+        moved.login()
+
+
+def test_providers_come_and_go_together(site):
+    names = ["many-%d" % n for n in range(8)]
+    with FakeIdp() as provider:
+        before = list(site.stack.document["idps"])
+        site.stack.add({"idps": [fake_item(provider, site.origin, n)
+                                 for n in names]})
+
+        def known():
+            return {p["name"] for p in status(site.stack)["providers"]
+                    if p["good"]}
+        wait_for("all are discovered", lambda: set(names) <= known(), 10, 0.05)
+        site.stack.document["idps"] = before
+        site.stack.add({})
+        wait_for("all are gone", lambda: not set(names) & known(), 10, 0.05)

@@ -157,6 +157,14 @@ def test_logins_in_two_tabs_do_not_meet(site):
     assert browser.go(first).status == 200
 
 
+@pytest.mark.parametrize("alg", ["PS256", "ES256", "EdDSA"])
+def test_a_provider_may_sign_by_any_algorithm_that_is_pinned(site, alg):
+    with FakeIdp(alg) as provider:
+        name = "signs-" + alg.lower()
+        item = {**fake_item(provider, site.origin, name), "algs": [alg]}
+        Site(site.stack, provider, item, name).login()
+
+
 # ---- state
 
 def refused(site, reply, code, statuses=(400,)):

@@ -144,7 +144,10 @@ class FakeIdp:
         return (key or self.keys[0]).sign(self.claims(**changes), header, alg)
 
     def id_token(self, code, access):
-        at_hash = b64(hashlib.sha256(access.encode()).digest()[:16])
+        key = self.how.get("key", self.keys[0])
+        digest = (hashlib.sha512 if key.alg == "EdDSA" else hashlib.sha256)(
+            access.encode()).digest()
+        at_hash = b64(digest[:len(digest) // 2])
         claims = self.claims(**{
             "aud": code["client_id"], "azp": code["client_id"],
             "nonce": code.get("nonce", DROP), "at_hash": at_hash,
@@ -152,7 +155,6 @@ class FakeIdp:
             **self.how.get("claims", {})})
         if "sign" in self.how:
             return self.how["sign"](claims)
-        key = self.how.get("key", self.keys[0])
         return key.sign(claims, self.how.get("header"), self.how.get("alg"))
 
     def rotate(self, alg="RS256", keep_old=False):
