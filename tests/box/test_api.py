@@ -13,7 +13,7 @@ import pytest
 from lib import raw
 from lib.control import Control, Peer
 from lib.process import wait_for
-from lib.stack import BUILD, CONTROL_UID, IDP_UID, Redis, sanitized
+from lib.stack import BUILD, CONTROL_UID, IDP_UID, Redis
 
 OTHER_UID = 61999
 
@@ -490,7 +490,7 @@ def test_it_gives_up_what_it_does_not_need(control):
         if ":\t" in line)
     assert told["NoNewPrivs"] == "1"
     assert told["CapEff"].strip("0") == ""
-    if not sanitized():
+    if b"__asan_init" not in (BUILD / "gatehouse-control").read_bytes():
         assert told["Seccomp"] == "2"
         assert control.call_as(CONTROL_UID, "GET", "/v1/apps")[0] == 200
         peek = subprocess.run(
