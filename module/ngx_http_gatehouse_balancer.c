@@ -57,6 +57,17 @@ ngx_int_t
 ngx_http_gatehouse_balancer_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us)
 {
+    /* one is there, to please nginx: the directive put it there */
+
+    if (us->servers->nelts > 1) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "upstream \"%V\" has \"gatehouse_endpoints\", which "
+                      "takes its servers from the catalog: take out the "
+                      "\"server\" lines in %s:%ui",
+                      &us->host, us->file_name, us->line);
+        return NGX_ERROR;
+    }
+
     us->peer.init = ngx_http_gatehouse_init_peer;
 
     return NGX_OK;

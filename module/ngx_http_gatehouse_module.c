@@ -267,7 +267,9 @@ ngx_http_gatehouse_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (clcf->name.len && ngx_http_gatehouse_returns_first(cf)) {
+    if (clcf->name.len && !clcf->named
+        && ngx_http_gatehouse_returns_first(cf))
+    {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"return\" in location \"%V\" answers before "
                       "\"gatehouse on\" is asked: take one of them out",
