@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import re
+import signal
 import time
 import urllib.parse
 
@@ -425,6 +426,15 @@ def test_with_redis_away_sessions_go_on_and_nobody_loops():
         waiting = site.browser()
         url = site.callback(waiting)
         before = provider.fetches["token"]
+        # Redis hangs: bounded, and no code is spent
+        hung = site.browser()
+        hung_url = site.callback(hung)
+        stack.redis.process.send(signal.SIGSTOP)
+        start = time.monotonic()
+        assert hung.once("GET", hung_url).status == 503
+        assert known.once("GET", site.page).status == 200
+        assert time.monotonic() - start < 5
+        stack.redis.process.send(signal.SIGCONT)
         stack.redis.kill()
         assert known.once("GET", site.page).status == 200
         reply = site.browser().once("GET", site.page, [
