@@ -58,6 +58,7 @@ struct ngx_http_gatehouse_ctx_s {
     ngx_http_gatehouse_api_t       *api;        /* a reference each, or NULL */
     ngx_http_gatehouse_binding_t   *binding;    /* of api and plan */
     ngx_http_gatehouse_plan_t      *plan;       /* held by the binding */
+    ngx_http_gatehouse_plan_t      *account_plan;
     ngx_http_gatehouse_binding_t   *account_binding;
     ngx_http_gatehouse_service_t   *service;
 
@@ -77,6 +78,8 @@ struct ngx_http_gatehouse_ctx_s {
     ngx_str_t                       account;
     ngx_str_t                       user;
     ngx_str_t                       credential_id;
+    u_char                          digest[GH_DIGEST_SIZE];
+    uint64_t                        expires_ms; /* of the credential; 0: none */
     const struct gh_identity       *identity;
     ngx_http_gatehouse_token_t     *token;      /* a reference, or NULL */
 
@@ -99,6 +102,7 @@ struct ngx_http_gatehouse_ctx_s {
     ngx_str_t                       over;       /* soft limits passed */
 
     unsigned                        has_session:1;  /* the cookie is there */
+    unsigned                        known:1;    /* a caller seen before */
     unsigned                        decided:1;
     unsigned                        allowed:1;
     unsigned                        spent:1;

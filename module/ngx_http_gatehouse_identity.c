@@ -6,6 +6,7 @@
 
 #include "ngx_http_gatehouse_identity.h"
 #include "ngx_http_gatehouse_answer.h"
+#include "ngx_http_gatehouse_caller.h"
 #include "ngx_http_gatehouse_catalog.h"
 #include "ngx_http_gatehouse_credential.h"
 #include "ngx_http_gatehouse_session.h"
@@ -58,15 +59,24 @@ ngx_http_gatehouse_read_failed(ngx_http_request_t *r, struct gh_error *e)
 
 static ngx_http_gatehouse_fault_t
 ngx_http_gatehouse_credential_find(ngx_http_request_t *r,
-    ngx_http_gatehouse_ctx_t *ctx, const u_char *digest,
-    enum gh_credential_kind kind)
+    ngx_http_gatehouse_ctx_t *ctx, enum gh_credential_kind kind)
 {
     int                   rc;
     uint64_t              now;
     struct gh_error       e;
     struct gh_credential  c;
 
-    rc = gh_catalog_credential(ngx_http_gatehouse_catalog(), digest, &c, &e);
+    switch (ngx_http_gatehouse_caller_get(r, ctx)) {
+
+    case NGX_OK:
+        return NGX_HTTP_GATEHOUSE_PASS;
+
+    case NGX_ERROR:
+        return NGX_HTTP_GATEHOUSE_ERROR;
+    }
+
+    rc = gh_catalog_credential(ngx_http_gatehouse_catalog(), ctx->digest, &c,
+                               &e);
 
     if (rc < 0) {
         ngx_http_gatehouse_read_failed(r, &e);
@@ -103,6 +113,8 @@ ngx_http_gatehouse_credential_find(ngx_http_request_t *r,
         }
     }
 
+    ctx->expires_ms = c.expires_ms;
+
     return NGX_HTTP_GATEHOUSE_PASS;
 }
 
@@ -111,7 +123,6 @@ static ngx_http_gatehouse_fault_t
 ngx_http_gatehouse_key_identity(ngx_http_request_t *r,
     ngx_http_gatehouse_ctx_t *ctx)
 {
-    u_char                   digest[GH_DIGEST_SIZE];
     struct gh_slice          owner;
     enum gh_credential_kind  kind;
 
@@ -137,9 +148,9 @@ ngx_http_gatehouse_key_identity(ngx_http_request_t *r,
 
     gh_credential_digest(&ngx_http_gatehouse_worker.conf->credential, kind,
                          owner, ngx_http_gatehouse_str(&ctx->credential),
-                         digest);
+                         ctx->digest);
 
-    return ngx_http_gatehouse_credential_find(r, ctx, digest, kind);
+    return ngx_http_gatehouse_credential_find(r, ctx, kind);
 }
 
 
@@ -149,7 +160,6 @@ static ngx_http_gatehouse_fault_t
 ngx_http_gatehouse_client(ngx_http_request_t *r, ngx_http_gatehouse_ctx_t *ctx)
 {
     char                         *user;
-    u_char                       *digest, buf[GH_DIGEST_SIZE];
     ssize_t                       n;
     size_t                        size;
     const struct gh_identity     *id;
@@ -174,15 +184,16 @@ ngx_http_gatehouse_client(ngx_http_request_t *r, ngx_http_gatehouse_ctx_t *ctx)
     }
 
     if (ctx->token) {
-        digest = ngx_http_gatehouse_token_client(ctx->token);
+        ngx_memcpy(ctx->digest, ngx_http_gatehouse_token_client(ctx->token),
+                   GH_DIGEST_SIZE);
 
     } else {
-        digest = buf;
         gh_credential_digest(&ngx_http_gatehouse_worker.conf->credential,
-                             GH_CRED_CLIENT, id->provider, id->client, digest);
+                             GH_CRED_CLIENT, id->provider, id->client,
+                             ctx->digest);
     }
 
-    fault = ngx_http_gatehouse_credential_find(r, ctx, digest, GH_CRED_CLIENT);
+    fault = ngx_http_gatehouse_credential_find(r, ctx, GH_CRED_CLIENT);
 
     if (fault == NGX_HTTP_GATEHOUSE_CREDENTIAL_INVALID) {
 
@@ -240,10 +251,9 @@ static ngx_http_gatehouse_fault_t
 ngx_http_gatehouse_account(ngx_http_request_t *r,
     ngx_http_gatehouse_ctx_t *ctx, struct gh_slice name)
 {
-    int                         rc;
-    struct gh_error             e;
-    struct gh_account           account;
-    ngx_http_gatehouse_plan_t  *plan;
+    int                rc;
+    struct gh_error    e;
+    struct gh_account  account;
 
     if (name.len == 0) {
         return NGX_HTTP_GATEHOUSE_PASS;
@@ -269,33 +279,26 @@ ngx_http_gatehouse_account(ngx_http_request_t *r,
         return NGX_HTTP_GATEHOUSE_PASS;
     }
 
-    plan = ngx_http_gatehouse_catalog_plan(account.plan);
+    ctx->account_plan = ngx_http_gatehouse_catalog_plan(account.plan);
 
-    if (plan == NULL) {
+    if (ctx->account_plan == NULL) {
         ngx_str_set(&ctx->reason, "the account's plan is gone");
         return NGX_HTTP_GATEHOUSE_NOT_IN_PLAN;
     }
-
-    ctx->account_binding = ngx_http_gatehouse_catalog_bind(ctx->api, plan, 1);
-
-    if (ctx->account_binding == NULL) {
-        return NGX_HTTP_GATEHOUSE_ERROR;
-    }
-
-    ctx->account_binding->refs++;
 
     return NGX_HTTP_GATEHOUSE_PASS;
 }
 
 
-ngx_http_gatehouse_fault_t
-ngx_http_gatehouse_plan_step(ngx_http_request_t *r,
+/* application, account and their plans, as the catalog has them */
+
+static ngx_http_gatehouse_fault_t
+ngx_http_gatehouse_application(ngx_http_request_t *r,
     ngx_http_gatehouse_ctx_t *ctx)
 {
     int                          rc;
     struct gh_app                app;
     struct gh_error              e;
-    ngx_http_gatehouse_plan_t   *plan;
     ngx_http_gatehouse_fault_t   fault;
 
     rc = gh_catalog_app(ngx_http_gatehouse_catalog(),
@@ -322,21 +325,67 @@ ngx_http_gatehouse_plan_step(ngx_http_request_t *r,
         return fault;
     }
 
-    plan = ngx_http_gatehouse_catalog_plan(app.plan);
+    ctx->plan = ngx_http_gatehouse_catalog_plan(app.plan);
 
-    if (plan == NULL) {
+    if (ctx->plan == NULL) {
         ngx_str_set(&ctx->reason, "the plan is gone");
         return NGX_HTTP_GATEHOUSE_NOT_IN_PLAN;
     }
 
-    ctx->binding = ngx_http_gatehouse_catalog_bind(ctx->api, plan, 0);
+    if (ctx->source != NGX_HTTP_GATEHOUSE_ANONYMOUS) {
+        ngx_http_gatehouse_caller_put(ctx);
+    }
+
+    return NGX_HTTP_GATEHOUSE_PASS;
+}
+
+
+/* what the plans mean for this API: held as long as the request */
+
+static ngx_int_t
+ngx_http_gatehouse_bind(ngx_http_gatehouse_ctx_t *ctx)
+{
+    ctx->binding = ngx_http_gatehouse_catalog_bind(ctx->api, ctx->plan, 0);
 
     if (ctx->binding == NULL) {
-        return NGX_HTTP_GATEHOUSE_ERROR;
+        return NGX_ERROR;
     }
 
     ctx->binding->refs++;
-    ctx->plan = plan;
+
+    if (ctx->account_plan == NULL) {
+        return NGX_OK;
+    }
+
+    ctx->account_binding = ngx_http_gatehouse_catalog_bind(ctx->api,
+                                                        ctx->account_plan, 1);
+    if (ctx->account_binding == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->account_binding->refs++;
+
+    return NGX_OK;
+}
+
+
+ngx_http_gatehouse_fault_t
+ngx_http_gatehouse_plan_step(ngx_http_request_t *r,
+    ngx_http_gatehouse_ctx_t *ctx)
+{
+    ngx_http_gatehouse_fault_t  fault;
+
+    if (!ctx->known) {
+        fault = ngx_http_gatehouse_application(r, ctx);
+
+        if (fault != NGX_HTTP_GATEHOUSE_PASS) {
+            return fault;
+        }
+    }
+
+    if (ngx_http_gatehouse_bind(ctx) != NGX_OK) {
+        return NGX_HTTP_GATEHOUSE_ERROR;
+    }
 
     if (ctx->binding->entitlement == NULL) {
         ngx_str_set(&ctx->reason, "the plan is not for this API");

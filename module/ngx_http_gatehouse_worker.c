@@ -6,6 +6,7 @@
 
 #include "ngx_http_gatehouse_worker.h"
 #include "ngx_http_gatehouse_access.h"
+#include "ngx_http_gatehouse_caller.h"
 #include "ngx_http_gatehouse_catalog.h"
 #include "ngx_http_gatehouse_credential.h"
 #include "ngx_http_gatehouse_decision.h"
@@ -85,7 +86,9 @@ ngx_http_gatehouse_worker_start(ngx_cycle_t *cycle,
     ngx_http_gatehouse_decision_init();
     ngx_http_gatehouse_access_init(cycle);
 
-    if (ngx_http_gatehouse_catalog_init(cycle) != NGX_OK) {
+    if (ngx_http_gatehouse_caller_init(cycle) != NGX_OK
+        || ngx_http_gatehouse_catalog_init(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -118,6 +121,7 @@ ngx_http_gatehouse_worker_stop(ngx_cycle_t *cycle)
     ngx_http_gatehouse_redis_stop();
     ngx_http_gatehouse_idp_stop();
     ngx_http_gatehouse_catalog_close();
+    ngx_http_gatehouse_caller_close();
 
     ngx_http_gatehouse_worker.conf = NULL;
 }
