@@ -112,8 +112,8 @@ explain_root(const struct gh_launch_plan *p, json_t *out)
     for (uint32_t i = 0; i < p->nmounts; i++)
         explain_mount(p, &p->mounts[i], out);
     if (!(p->flags & GH_LAUNCH_ROOTFS))
-        add(out, json_pack("{s:s, s:[s,s,s,s]}", "op", "traps", "paths",
-                           "/etc/shadow", "/etc/gshadow", "/root", "/home"));
+        add(out, json_pack("{s:s, s:[s,s,s]}", "op", "traps", "paths",
+                           "/etc/shadow", "/root", "/home"));
     add(out, json_pack("{s:s}", "op", "proc"));
 }
 

@@ -26,7 +26,6 @@ struct birth {
     int home; /* services/NAME */
     int logs;
     int shim_notify; /* the shim's end */
-    int fuse;
     int host_net;
     int wake; /* the other end of parts.sync */
 };
@@ -295,6 +294,20 @@ clone_mounts(struct birth *b)
 }
 
 static void
+make_traps(struct birth *b)
+{
+    for (int i = 0; b->s->house->fuse && i < GH_SHIM_TRAPS_N; i++) {
+        const char *path = gh_sandbox_trap[i];
+
+        b->parts.fuse[i] = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+        NEED(b->parts.fuse[i], "/dev/fuse");
+        b->parts.traps[i] =
+            gh_sandbox_fuse(b->parts.fuse[i], path[strlen(path) - 1] == '/');
+        NEED(b->parts.traps[i], "trap %s", path);
+    }
+}
+
+static void
 clone_host_root(struct birth *b)
 {
     struct stat st;
@@ -310,12 +323,7 @@ clone_host_root(struct birth *b)
             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, true);
         NEED(b->parts.usr[i], "%s", path);
     }
-    if (!b->s->house->fuse)
-        return;
-    b->fuse = b->parts.fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    NEED(b->fuse, "/dev/fuse");
-    b->parts.traps = gh_sandbox_fuse(b->fuse);
-    NEED(b->parts.traps, "traps");
+    make_traps(b);
 }
 
 static void
@@ -517,6 +525,8 @@ report_birth(struct birth *b, int pidfd)
 
 /* ---- the shim */
 
+#define SHIM_FDS (5 + GH_SHIM_TRAPS_N)
+
 /* Every capability goes: what the shim still does, it does as owner. */
 static int
 renounce(void)
@@ -539,19 +549,19 @@ renounce(void)
 /* Puts the descriptors where a shim looks for them and executes it. */
 static void
 become_shim(const struct gh_sandbox_house *h, unsigned replica,
-            const int fds[6])
+            const int fds[SHIM_FDS])
 {
-    int high[6], program;
+    int high[SHIM_FDS], program;
     char text[16];
     char *argv[] = {(char *)"gatehouse-shim", text, NULL};
     char *envp[] = {NULL};
     sigset_t none;
 
     snprintf(text, sizeof(text), "%u", replica);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < SHIM_FDS; i++)
         high[i] = fcntl(fds[i] < 0 ? h->null : fds[i], F_DUPFD_CLOEXEC, 64);
     program = fcntl(h->shim, F_DUPFD_CLOEXEC, 64);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < SHIM_FDS; i++)
         if (high[i] < 0 || dup2(high[i], GH_SHIM_DIR + i) < 0)
             return;
     dup2(h->null, 0);
@@ -568,13 +578,14 @@ become_shim(const struct gh_sandbox_house *h, unsigned replica,
 void
 gh_sandbox_run(const struct gh_sandbox *s)
 {
-    struct birth birth = {.s = s, .fuse = -1, .host_net = -1};
+    struct birth birth = {.s = s, .host_net = -1};
     struct birth *b = &birth;
     int pidfd = -1;
     pid_t pid;
 
-    b->parts.root = b->parts.sockets = b->parts.traps = b->parts.fuse = -1;
-    b->parts.listen = b->parts.init = -1;
+    b->parts.root = b->parts.sockets = b->parts.listen = b->parts.init = -1;
+    for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
+        b->parts.traps[i] = b->parts.fuse[i] = -1;
     umask(0);
     open_home(b);
     open_fifo(b);
@@ -599,8 +610,9 @@ gh_sandbox_run(const struct gh_sandbox *s)
     close(b->parts.notify);
     NEED(write(b->wake, "", 1), "wake");
     become_shim(s->house, s->plan->replica,
-                (int[6]){b->home, b->logs, pidfd, b->parts.fifo, b->shim_notify,
-                         b->fuse});
+                (int[SHIM_FDS]){b->home, b->logs, pidfd, b->parts.fifo,
+                                b->shim_notify, b->parts.fuse[0],
+                                b->parts.fuse[1], b->parts.fuse[2]});
     gh_sandbox_fail(s, errno, "gatehouse-shim");
 }
 
@@ -626,6 +638,6 @@ gh_sandbox_reshim(const struct gh_sandbox_house *h,
     state.shim_start = gh_sandbox_start_time(state.shim);
     if (write_state(home, &state) == 0)
         become_shim(h, state.replica,
-                    (int[6]){home, logs, pidfd, fifo, -1, -1});
+                    (int[SHIM_FDS]){home, logs, pidfd, fifo, -1, -1, -1, -1});
     _exit(1);
 }

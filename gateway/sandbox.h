@@ -81,14 +81,14 @@ struct gh_sandbox_parts {
     int usr[8];                   /* host root: see gh_sandbox_usr */
     int devices[8];               /* see gh_sandbox_device */
     int mounts[GH_LAUNCH_MOUNTS]; /* -1: made inside, or left out */
-    int traps;                    /* root of their FUSE mount, or -1 */
-    int fuse;         /* the device behind it, to be closed inside */
-    int sockets;      /* svc/NAME, or -1 */
-    int listen;       /* or -1 */
-    int fifo;         /* standard output and error */
-    int notify;       /* where the seccomp listener goes */
-    int init;         /* the shim program, shown as /.init, or -1 */
-    uint32_t address; /* of its link, 0 = none */
+    int traps[GH_SHIM_TRAPS_N];   /* their mounts, or -1 */
+    int fuse[GH_SHIM_TRAPS_N];    /* the devices, to be closed inside */
+    int sockets;                  /* svc/NAME, or -1 */
+    int listen;                   /* or -1 */
+    int fifo;                     /* standard output and error */
+    int notify;                   /* where the seccomp listener goes */
+    int init;                     /* the shim program, shown as /.init, or -1 */
+    uint32_t address;             /* of its link, 0 = none */
 };
 
 /* Directories of a host's root: shown, or symbolic links when the host has
@@ -105,8 +105,8 @@ int gh_sandbox_clone_tree(int dirfd, const char *path, uint64_t attributes,
                           bool recursive);
 /* A new tmpfs, detached; errors as -1 with errno. */
 int gh_sandbox_tmpfs(uint64_t size, unsigned mode, uint64_t attributes);
-/* FUSE with `device`; -1 with errno. */
-int gh_sandbox_fuse(int device);
+/* A FUSE root, directory or file, with `device`; -1 with errno. */
+int gh_sandbox_fuse(int device, bool directory);
 
 /* Landlock over what the finished root shows (after pivot_root). */
 int gh_sandbox_landlock(const struct gh_sandbox *s, char *where, size_t room);

@@ -163,7 +163,7 @@ show_host_programs(const struct inside *in)
 }
 
 static const char *const plain[] = {"/etc", "/proc",    "/dev/shm", "/tmp",
-                                    "/run", "/var/tmp", "/sys",     NULL};
+                                    "/run", "/var", "/sys",     NULL};
 
 static void
 make_host_root(struct inside *in)
@@ -174,6 +174,7 @@ make_host_root(struct inside *in)
     for (int i = 0; plain[i] != NULL; i++)
         NEED(make_place(in, plain[i], true), "directory %s", plain[i]);
     NEED(symlinkat("../run", in->root, "var/run"), "link /var/run");
+    NEED(symlinkat("../tmp", in->root, "var/tmp"), "link /var/tmp");
 }
 
 /* Names of the service, its host and the gate. */
@@ -324,38 +325,28 @@ place_mounts(struct inside *in)
         place_tree(in, "/.init", in->parts->init);
 }
 
-/* The shim answers by now: these are the only steps that wait for it. */
 static void
 place_traps(const struct inside *in)
 {
-    const char *path;
-    char name[16], bare[64];
-    int tree, at;
+    char path[64];
+    size_t n;
 
-    if (in->parts->traps < 0)
-        return;
-    attach_directory(in, in->parts->traps, "/.traps");
-    at = open_place(in, "/.traps");
-    NEED(at, "traps");
-    for (int i = 0; (path = gh_sandbox_trap[i]) != NULL; i++) {
-        snprintf(name, sizeof(name), "%d", i + 2);
-        snprintf(bare, sizeof(bare), "%.*s",
-                 (int)(strlen(path) - (path[strlen(path) - 1] == '/')), path);
-        /* What the plan shows there stays. */
-        if (faccessat(in->root, bare + 1, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    for (int i = 0; i < GH_SHIM_TRAPS_N; i++) {
+        if (in->parts->traps[i] < 0)
             continue;
-        tree = gh_sandbox_clone_tree(at, name, 0, false);
-        NEED(tree, "trap %s", bare);
-        NEED(make_place(in, bare, path[strlen(path) - 1] == '/'), "trap %s",
-             bare);
-        if (path[strlen(path) - 1] != '/')
-            write_file(in, in->root, bare + 1, "", 0, 0644);
-        attach(in, tree, bare);
-        close(tree);
+        n = strlen(gh_sandbox_trap[i]);
+        memcpy(path, gh_sandbox_trap[i], n + 1);
+        if (path[n - 1] == '/')
+            path[n - 1] = '\0';
+        /* What the plan shows there stays. */
+        if (faccessat(in->root, path + 1, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            continue;
+        NEED(make_place(in, path, gh_sandbox_trap[i][n - 1] == '/'), "trap %s",
+             path);
+        if (gh_sandbox_trap[i][n - 1] != '/')
+            write_file(in, in->root, path + 1, "", 0, 0644);
+        attach(in, in->parts->traps[i], path);
     }
-    close(at);
-    NEED(umount2("/.traps", MNT_DETACH), "traps");
-    NEED(unlinkat(in->root, ".traps", AT_REMOVEDIR), "traps");
 }
 
 /* ---- the order */
@@ -390,7 +381,6 @@ fill_root(struct inside *in)
     make_devices(in);
     if (in->parts->root < 0) {
         make_hosts(in);
-        attach_tmpfs(in, "/var/tmp", p->tmp_size, 01777, PRIVATE);
     } else {
         /* Files of the plan lie here, out of sight below the next /tmp. */
         in->files = gh_sandbox_tmpfs(4 << 20, 0755, PRIVATE);
@@ -513,12 +503,15 @@ gh_sandbox_inside(const struct gh_sandbox *s,
     struct inside *in = &inside;
     const struct gh_launch_plan *p = s->plan;
     const char *cwd = gh_launch_text(p, p->cwd);
+    static const int ignored[] = {SIGPIPE, SIGCHLD, SIGHUP,
+                                  SIGINT,  SIGQUIT, SIGTERM};
     char where[128] = "";
     sigset_t none;
 
     /* Held here too, the traps would outlive a dead shim and hang. */
-    if (parts->fuse >= 0)
-        close(parts->fuse);
+    for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
+        if (parts->fuse[i] >= 0)
+            close(parts->fuse[i]);
     NEED(read(parts->sync, where, 1) == 1 ? 0 : -1, "the parent went away");
     join_groups(in);
     NEED(setresgid(0, 0, 0), "gid 0 of the namespace");
@@ -538,9 +531,10 @@ gh_sandbox_inside(const struct gh_sandbox *s,
     NEED(chdir(cwd == NULL ? "/" : cwd), "working directory %s",
          cwd == NULL ? "/" : cwd);
     set_descriptors(in);
-    /* Ignored signals stay ignored over clone3 and execve. */
-    for (int sig = 1; sig < 32; sig++)
-        signal(sig, SIG_DFL);
+    /* Ignored signals stay ignored over clone3 and execve: the launcher's, and
+     * those of who started gatehoused from a shell. */
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_DFL);
     sigemptyset(&none);
     NEED(sigprocmask(SIG_SETMASK, &none, NULL), "signals");
     enter_filter(in);

@@ -78,7 +78,7 @@ gh_sandbox_tmpfs(uint64_t size, unsigned mode, uint64_t attributes)
 }
 
 int
-gh_sandbox_fuse(int device)
+gh_sandbox_fuse(int device, bool directory)
 {
     int fs = fsopen("fuse", FSOPEN_CLOEXEC);
 
@@ -86,7 +86,8 @@ gh_sandbox_fuse(int device)
         return -1;
     if (fsconfig(fs, FSCONFIG_SET_STRING, "source", "traps", 0) != 0 ||
         set_number(fs, "fd", (uint64_t)device, "%llu") != 0 ||
-        set_number(fs, "rootmode", S_IFDIR | 0755, "%llo") != 0 ||
+        set_number(fs, "rootmode", directory ? S_IFDIR | 0755 : S_IFREG | 0644,
+                   "%llo") != 0 ||
         set_number(fs, "user_id", 0, "%llu") != 0 ||
         set_number(fs, "group_id", 0, "%llu") != 0 ||
         fsconfig(fs, FSCONFIG_SET_FLAG, "allow_other", NULL, 0) != 0)

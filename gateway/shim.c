@@ -162,23 +162,26 @@ answer_call(int listener)
     return 0;
 }
 
-enum { PIDFD, FIFO, NOTIFY, TRAPS, NPOLL };
+enum { PIDFD, FIFO, NOTIFY, TRAPS, NPOLL = TRAPS + GH_SHIM_TRAPS_N };
 
 static void
 serve(void)
 {
     struct pollfd p[NPOLL] = {[PIDFD] = {GH_SHIM_PIDFD, POLLIN, 0},
                               [FIFO] = {GH_SHIM_FIFO, POLLIN, 0},
-                              [NOTIFY] = {GH_SHIM_NOTIFY, POLLIN, 0},
-                              [TRAPS] = {GH_SHIM_TRAPS, POLLIN, 0}};
+                              [NOTIFY] = {GH_SHIM_NOTIFY, POLLIN, 0}};
     int listener = -1;
     struct stat st;
 
     /* /dev/null stands for what this replica does not have. */
     if (fstat(GH_SHIM_NOTIFY, &st) != 0 || !S_ISSOCK(st.st_mode))
         p[NOTIFY].fd = -1;
-    if (gh_shim_trap_open(GH_SHIM_TRAPS) != 0)
-        p[TRAPS].fd = -1;
+    for (int i = 0; i < GH_SHIM_TRAPS_N; i++) {
+        bool there = gh_shim_trap_open(GH_SHIM_TRAPS + i) == 0;
+
+        p[TRAPS + i] =
+            (struct pollfd){there ? GH_SHIM_TRAPS + i : -1, POLLIN, 0};
+    }
     for (;;) {
         if (poll(p, NPOLL, -1) < 0 && errno != EINTR)
             return;
@@ -193,8 +196,10 @@ serve(void)
                     answer_call(listener) != 0)) {
             p[NOTIFY].fd = -1;
         }
-        if (p[TRAPS].revents != 0 && gh_shim_trap_answer(GH_SHIM_TRAPS) != 0)
-            p[TRAPS].fd = -1;
+        for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
+            if (p[TRAPS + i].revents != 0 &&
+                gh_shim_trap_answer(GH_SHIM_TRAPS + i, i) != 0)
+                p[TRAPS + i].fd = -1;
         if (p[PIDFD].revents != 0)
             return;
     }

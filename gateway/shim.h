@@ -43,7 +43,7 @@ enum gh_shim_fd {
     GH_SHIM_FIFO = 6,   /* R.log, both ways */
     GH_SHIM_NOTIFY = 7, /* socket on which the seccomp listener arrives; shut
                            for a shim that takes over */
-    GH_SHIM_TRAPS = 8   /* /dev/fuse of the traps; may be /dev/null */
+    GH_SHIM_TRAPS = 8   /* and on: /dev/fuse of each trap, or /dev/null */
 };
 /* argv: gatehouse-shim REPLICA. As `gatehouse-shim --init PROGRAM ARGS...` it
  * is a service's pid 1 that starts the program and reaps. */
@@ -51,9 +51,11 @@ enum gh_shim_fd {
 /*
  * Traps: places where a host keeps what a stranger looks for. A sandbox has
  * none of them; a FUSE file system that the shim answers stands there, refuses
- * every opening and look-up, and reports it. FUSE node 1 is the root, node 2
- * the first of these; one that ends in "/" is a directory.
+ * every opening and look-up, and reports it. Each is a file system of its own
+ * with nothing but its root, so nobody has to ask the shim while the sandbox is
+ * made; one whose name ends in "/" is a directory.
  */
-#define GH_SHIM_TRAP_PATHS "/etc/shadow", "/etc/gshadow", "/root/", "/home/"
+#define GH_SHIM_TRAP_PATHS "/etc/shadow", "/root/", "/home/"
+#define GH_SHIM_TRAPS_N 3
 
 #endif

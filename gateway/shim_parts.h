@@ -30,7 +30,8 @@ uint64_t gh_shim_report_get_log_base(void);
 
 /* 0 when `fd` is a FUSE device. */
 int gh_shim_trap_open(int fd);
-int gh_shim_trap_answer(int fd); /* one request; -1 when it is unmounted */
+/* One request for that trap; -1 when it is unmounted. */
+int gh_shim_trap_answer(int fd, int trap);
 
 /* ---- shim_init.c: pid 1 of a service that asks for one */
 

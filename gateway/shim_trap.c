@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * FUSE, as far as traps need it (include/uapi/linux/fuse.h): a root with a few
- * nodes that can be looked at and neither opened nor searched. A request's
+ * FUSE, as far as traps need it (include/uapi/linux/fuse.h): a root that can be
+ * looked at and neither opened nor searched. A request's
  * names come from the service: they are bounded by the kernel, and only copied.
  */
 #include "shim_parts.h"
@@ -10,7 +10,6 @@
 #include <linux/fuse.h>
 #include <linux/major.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -20,7 +19,8 @@
 #define FOREVER 1000000000u
 
 static const char *const traps[] = {GH_SHIM_TRAP_PATHS};
-#define NTRAPS (sizeof(traps) / sizeof(traps[0]))
+_Static_assert(sizeof(traps) / sizeof(traps[0]) == GH_SHIM_TRAPS_N,
+               "a descriptor per trap");
 
 int
 gh_shim_trap_open(int fd)
@@ -47,19 +47,19 @@ answer(int fd, uint64_t unique, int error, const void *body, size_t n)
 }
 
 static bool
-is_directory(uint64_t node)
+is_directory(int trap)
 {
-    return node == 1 || traps[node - 2][strlen(traps[node - 2]) - 1] == '/';
+    return traps[trap][strlen(traps[trap]) - 1] == '/';
 }
 
 static void
-fill_attr(uint64_t node, struct fuse_attr *a)
+fill_attr(int trap, struct fuse_attr *a)
 {
     memset(a, 0, sizeof(*a));
-    a->ino = node;
+    a->ino = FUSE_ROOT_ID;
     a->nlink = 1;
     a->blksize = 4096;
-    a->mode = is_directory(node) ? S_IFDIR | 0755 : S_IFREG | 0644;
+    a->mode = is_directory(trap) ? S_IFDIR | 0755 : S_IFREG | 0644;
 }
 
 static int
@@ -76,44 +76,29 @@ start(int fd, uint64_t unique)
     return answer(fd, unique, 0, &out, sizeof(out));
 }
 
-/* Names of the root are node numbers: pid 1 asks for them as it sets up. All
- * other look-ups are refused. */
 static int
-look_up(int fd, const struct fuse_in_header *h, const char *name)
+look_up(int fd, int trap, const struct fuse_in_header *h, const char *name)
 {
-    struct fuse_entry_out out;
-    unsigned long node;
     char path[128];
-    char *end;
 
-    if (h->nodeid != 1) {
-        snprintf(path, sizeof(path), "%s%.100s", traps[h->nodeid - 2], name);
-        gh_shim_report_file(path, (int)h->pid);
-        return answer(fd, h->unique, EACCES, NULL, 0);
-    }
-    node = strtoul(name, &end, 10);
-    if (*end != '\0' || node < 2 || node >= 2 + NTRAPS)
-        return answer(fd, h->unique, ENOENT, NULL, 0);
-    memset(&out, 0, sizeof(out));
-    out.nodeid = node;
-    out.entry_valid = out.attr_valid = FOREVER;
-    fill_attr(node, &out.attr);
-    return answer(fd, h->unique, 0, &out, sizeof(out));
+    snprintf(path, sizeof(path), "%s%.100s", traps[trap], name);
+    gh_shim_report_file(path, (int)h->pid);
+    return answer(fd, h->unique, EACCES, NULL, 0);
 }
 
 static int
-get_attr(int fd, const struct fuse_in_header *h)
+get_attr(int fd, int trap, const struct fuse_in_header *h)
 {
     struct fuse_attr_out out;
 
     memset(&out, 0, sizeof(out));
     out.attr_valid = FOREVER;
-    fill_attr(h->nodeid, &out.attr);
+    fill_attr(trap, &out.attr);
     return answer(fd, h->unique, 0, &out, sizeof(out));
 }
 
 int
-gh_shim_trap_answer(int fd)
+gh_shim_trap_answer(int fd, int trap)
 {
     static union {
         struct fuse_in_header head;
@@ -132,17 +117,14 @@ gh_shim_trap_answer(int fd)
     if (h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
         h->opcode == FUSE_INTERRUPT)
         return 0; /* these have no answer */
-    if (h->nodeid < 1 || h->nodeid >= 2 + NTRAPS)
-        return answer(fd, h->unique, ESTALE, NULL, 0);
     switch (h->opcode) {
     case FUSE_LOOKUP:
-        return look_up(fd, h, in.room + sizeof(*h));
+        return look_up(fd, trap, h, in.room + sizeof(*h));
     case FUSE_GETATTR:
-        return get_attr(fd, h);
+        return get_attr(fd, trap, h);
     case FUSE_OPEN:
     case FUSE_OPENDIR:
-        if (h->nodeid != 1)
-            gh_shim_report_file(traps[h->nodeid - 2], (int)h->pid);
+        gh_shim_report_file(traps[trap], (int)h->pid);
         return answer(fd, h->unique, EACCES, NULL, 0);
     default:
         return answer(fd, h->unique, ENOSYS, NULL, 0);
