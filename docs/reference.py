@@ -174,6 +174,25 @@ def compose():
     return "\n".join(out)
 
 
+def tokens():
+    lines = [(f"`{r[1]}`", r[2]) for r in rows("idp/jwt.h", "GH_JWT_FAULT_TABLE")
+             if r[0] != "OK"]
+    return ("Why a token was refused with `credential_invalid`, as `explain` "
+            "tells it.\n\n" + table(("reason", "meaning"), lines))
+
+
+def logins():
+    lines = [(f"`{r[1]}`", r[2], r[3])
+             for r in rows("idp/oidc.h", "GH_OIDC_FAULT_TABLE") if r[0] != "OK"]
+    own = list(rows("gateway/idpd.h", "GH_IDPD_CODE_TABLE"))
+    source = "".join(p.read_text() for p in (ROOT / "gateway").glob("idpd_*.c"))
+    for code, _, _ in own:
+        if f'"{code}"' not in source:
+            sys.exit(f"gateway/idpd.h: gatehouse-idp has no code {code}")
+    lines += [(f"`{c}`", status, text) for c, status, text in own]
+    return table(("code", "status", "meaning"), lines)
+
+
 def printed(program, *args):
     def section():
         path = BUILD / program
@@ -204,6 +223,8 @@ SECTIONS = (
     ("nginx directives", directives),
     ("nginx variables", variables),
     ("Error codes of the gate", faults),
+    ("Reasons of refused tokens", tokens),
+    ("Error codes of logins", logins),
     ("Headers to clients", answered),
     ("Headers to services", forwarded),
     ("Figures for Prometheus", metrics),

@@ -127,6 +127,23 @@ void gh_idpd_problem(struct gh_idpd_request *r, unsigned status,
 void gh_idpd_failed(struct gh_idpd_request *r, const char *code,
                     const struct gh_error *e);
 
+/* Codes of our own beside those of gh_oidc_fault_name(); the reference page is
+ * made from it. 503 may be 500 where trying again does not help. */
+#define GH_IDPD_CODE_TABLE(X)                                                  \
+    X(no_login, 404, "the provider is not known, or not set up for login")     \
+    X(not_found, 404, "no such path")                                          \
+    X(method_not_allowed, 405, "the path does not take this method")           \
+    X(too_big, 413, "the body is too big")                                     \
+    X(forbidden, 403, "the path is for other parts of Gatehouse")              \
+    X(cross_site, 403, "another site tried to log somebody out")               \
+    X(provider_busy, 503, "16 logins wait for this provider already")          \
+    X(provider_unavailable, 503, "the provider does not answer")               \
+    X(login_unavailable, 503,                                                  \
+      "the provider was not discovered yet, or is not set up for login")       \
+    X(sessions_unavailable, 503, "Redis does not answer")                      \
+    X(catalog_unavailable, 503, "the catalog cannot be read")                  \
+    X(secret_refused, 400, "a client secret cannot be stored")
+
 /* ---- the paths */
 
 void gh_idpd_login(struct gh_idpd_request *r);

@@ -33,6 +33,7 @@ static int
 refuse(struct login *l, enum gh_oidc_fault fault, enum gh_jwt_fault jwt)
 {
     const char *code = gh_oidc_fault_name(fault);
+    unsigned status = gh_oidc_fault_status(fault);
     char again[GH_NAME_SIZE + 32];
 
     snprintf(again, sizeof(again), "/gatehouse/login/%.*s", (int)l->r->name.len,
@@ -40,19 +41,14 @@ refuse(struct login *l, enum gh_oidc_fault fault, enum gh_jwt_fault jwt)
     if (fault == GH_OIDC_ID_TOKEN)
         gh_log(GH_LOG_WARN, "login %.*s: id token: %s", (int)l->r->name.len,
                (const char *)l->r->name.data, gh_jwt_fault_name(jwt));
-    if (fault == GH_OIDC_REFUSED)
-        gh_idpd_problem(l->r, 403, code, again,
-                        "The identity provider did not let you in.");
-    else if (fault == GH_OIDC_NO_MEMORY)
-        gh_idpd_problem(l->r, 500, code, again, "Out of memory.");
-    else if (fault < GH_OIDC_REFUSED)
-        gh_idpd_problem(l->r, 400, code, again,
-                        "This login was not begun here, is too old, or was "
-                        "used before. Begin it again.");
-    else
-        gh_idpd_problem(l->r, 502, code, again,
-                        "What the identity provider said about you cannot be "
-                        "trusted.");
+    gh_idpd_problem(l->r, status, code, again, "%s",
+                    status == 400 ? "This login was not begun here, is too "
+                                    "old, or was used before. Begin it again."
+                    : status == 403
+                        ? "The identity provider did not let you in."
+                    : status == 502 ? "What the identity provider said about "
+                                      "you cannot be trusted."
+                                    : "Out of memory.");
     return ENDED;
 }
 

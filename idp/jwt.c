@@ -6,26 +6,9 @@
 #include "jwk.h"
 #include "strict.h"
 
-static const char *const names[GH_JWT_FAULTS] = {
-    [GH_JWT_OK] = "ok",
-    [GH_JWT_TOO_BIG] = "token_too_big",
-    [GH_JWT_MALFORMED] = "token_malformed",
-    [GH_JWT_BAD_JSON] = "token_bad_json",
-    [GH_JWT_ALG_REFUSED] = "token_algorithm_refused",
-    [GH_JWT_HEADER_REFUSED] = "token_header_refused",
-    [GH_JWT_TYPE_REFUSED] = "token_type_refused",
-    [GH_JWT_UNKNOWN_KEY] = "token_unknown_key",
-    [GH_JWT_KEY_MISMATCH] = "token_key_mismatch",
-    [GH_JWT_BAD_SIGNATURE] = "token_bad_signature",
-    [GH_JWT_WRONG_ISSUER] = "token_wrong_issuer",
-    [GH_JWT_WRONG_AUDIENCE] = "token_wrong_audience",
-    [GH_JWT_NO_EXPIRY] = "token_no_expiry",
-    [GH_JWT_BAD_TIME] = "token_bad_time",
-    [GH_JWT_EXPIRED] = "token_expired",
-    [GH_JWT_NOT_YET] = "token_not_yet_valid",
-    [GH_JWT_BAD_CLAIM] = "token_bad_claim",
-    [GH_JWT_STALE] = "token_stale",
-    [GH_JWT_NO_MEMORY] = "no_memory"};
+#define NAME(fault, name, text) name,
+static const char *const names[GH_JWT_FAULTS] = {GH_JWT_FAULT_TABLE(NAME)};
+#undef NAME
 
 const char *
 gh_jwt_fault_name(enum gh_jwt_fault f)

@@ -27,29 +27,39 @@
 #define GH_JWT_KID_MAX 256             /* bytes of a key id */
 #define GH_JWT_TIME_MAX 253402300799ll /* seconds: the end of year 9999 */
 
-/* Why a token is refused. Names are stable: see gh_jwt_fault_name(). */
-enum gh_jwt_fault {
-    GH_JWT_OK = 0,
-    GH_JWT_TOO_BIG,        /* a cap on size, depth or count */
-    GH_JWT_MALFORMED,      /* not three parts of strict base64url */
-    GH_JWT_BAD_JSON,       /* header or claims: no object, doubled, NUL */
-    GH_JWT_ALG_REFUSED,    /* none, HS*, unknown, or not pinned for the IdP */
-    GH_JWT_HEADER_REFUSED, /* crit, b64, jwk, jku, x5u, x5c, zip, enc */
-    GH_JWT_TYPE_REFUSED,   /* `typ` is neither JWT nor at+jwt */
-    GH_JWT_UNKNOWN_KEY,    /* no key of the IdP has this kid: refresh it */
-    GH_JWT_KEY_MISMATCH,   /* the key is not for this algorithm */
-    GH_JWT_BAD_SIGNATURE,
-    GH_JWT_WRONG_ISSUER,
-    GH_JWT_WRONG_AUDIENCE,
-    GH_JWT_NO_EXPIRY,
-    GH_JWT_BAD_TIME, /* a time that is no number or out of range */
-    GH_JWT_EXPIRED,
-    GH_JWT_NOT_YET,   /* nbf or iat in the future */
-    GH_JWT_BAD_CLAIM, /* sub, aud, azp ... of a wrong type */
-    GH_JWT_STALE,     /* a cached identity of an older IdP record */
-    GH_JWT_NO_MEMORY,
-    GH_JWT_FAULTS
-};
+/* Why a token is refused: name in the code, stable name for machines, meaning.
+ * The reference page is made from it. */
+#define GH_JWT_FAULT_TABLE(X)                                                  \
+    X(OK, "ok", "it holds")                                                    \
+    X(TOO_BIG, "token_too_big",                                                \
+      "over 64 kB, 4 kB of header, 8 levels, 1,024 values or 256 claims")      \
+    X(MALFORMED, "token_malformed", "not three parts of strict base64url")     \
+    X(BAD_JSON, "token_bad_json",                                              \
+      "header or claims are no object, or name a member twice, or hold NUL")   \
+    X(ALG_REFUSED, "token_algorithm_refused",                                  \
+      "none, HMAC, unknown, or not one of the provider's `algs`")              \
+    X(HEADER_REFUSED, "token_header_refused",                                  \
+      "it brings crit, b64, jwk, jku, x5u, x5c, zip or enc")                   \
+    X(TYPE_REFUSED, "token_type_refused", "`typ` is neither JWT nor at+jwt")   \
+    X(UNKNOWN_KEY, "token_unknown_key",                                        \
+      "the provider has no key of this kid, also after asking anew")           \
+    X(KEY_MISMATCH, "token_key_mismatch", "the key is not for this algorithm") \
+    X(BAD_SIGNATURE, "token_bad_signature", "the signature is not the key's")  \
+    X(WRONG_ISSUER, "token_wrong_issuer", "`iss` is no provider of this API")  \
+    X(WRONG_AUDIENCE, "token_wrong_audience", "`aud` does not name this API")  \
+    X(NO_EXPIRY, "token_no_expiry", "`exp` is missing")                        \
+    X(BAD_TIME, "token_bad_time",                                              \
+      "a time is no whole number, or out of range")                            \
+    X(EXPIRED, "token_expired", "`exp` is past")                               \
+    X(NOT_YET, "token_not_yet_valid", "`nbf` or `iat` is in the future")       \
+    X(BAD_CLAIM, "token_bad_claim", "sub, aud, iss ... is of a wrong type")    \
+    X(STALE, "token_stale",                                                    \
+      "known under an older record of its provider: verified anew")            \
+    X(NO_MEMORY, "no_memory", "the gate is out of memory")
+
+#define GH_JWT_FAULT_ENUM(fault, name, text) GH_JWT_##fault,
+enum gh_jwt_fault { GH_JWT_FAULT_TABLE(GH_JWT_FAULT_ENUM) GH_JWT_FAULTS };
+#undef GH_JWT_FAULT_ENUM
 
 /* "token_expired" and so on; static. */
 const char *gh_jwt_fault_name(enum gh_jwt_fault f);

@@ -25,28 +25,46 @@
 #define GH_OIDC_DOCUMENT_MAX (256 * 1024) /* discovery, tokens, userinfo */
 #define GH_OIDC_URL_MAX 2048              /* of an endpoint */
 
-enum gh_oidc_fault {
-    GH_OIDC_OK = 0,
-    GH_OIDC_NO_FLOW,     /* no, foreign or unreadable state cookie */
-    GH_OIDC_WRONG_STATE, /* state is not the one of this browser */
-    GH_OIDC_FLOW_EXPIRED,
-    GH_OIDC_FLOW_USED,      /* this state was used before */
-    GH_OIDC_WRONG_PROVIDER, /* the flow belongs to another provider, or `iss` */
-    GH_OIDC_BAD_REQUEST,    /* doubled, missing or oversized parameters */
-    GH_OIDC_REFUSED,        /* the provider said access_denied and the like */
-    GH_OIDC_PROVIDER_ERROR, /* any other error code from the provider */
-    GH_OIDC_BAD_TOKENS,     /* the token answer is not what RFC 6749 says */
-    GH_OIDC_ID_TOKEN,       /* refused as a JWT: see the jwt fault */
-    GH_OIDC_WRONG_NONCE,
-    GH_OIDC_WRONG_PARTY, /* azp is not ours, or missing with several aud */
-    GH_OIDC_WRONG_HASH,  /* at_hash */
-    GH_OIDC_NO_SUBJECT,
-    GH_OIDC_WRONG_SUBJECT, /* userinfo speaks of somebody else */
-    GH_OIDC_NO_MEMORY,
-    GH_OIDC_FAULTS
-};
+/* Why a login fails: name in the code, stable name for machines, HTTP status,
+ * meaning. The reference page is made from it. */
+#define GH_OIDC_FAULT_TABLE(X)                                                 \
+    X(OK, "ok", 200, "it holds")                                               \
+    X(NO_FLOW, "login_not_begun_here", 400,                                    \
+      "no state cookie of this browser and provider, or it was changed")       \
+    X(WRONG_STATE, "login_wrong_state", 400,                                   \
+      "`state` is not the one that this browser was sent with")                \
+    X(FLOW_EXPIRED, "login_expired", 400,                                      \
+      "it was begun more than 10 minutes ago")                                 \
+    X(FLOW_USED, "login_used", 400, "this state was used before")              \
+    X(WRONG_PROVIDER, "login_wrong_provider", 400,                             \
+      "`iss` is another provider's, or missing where it must be there")        \
+    X(BAD_REQUEST, "login_bad_request", 400,                                   \
+      "parameters are missing, doubled or too long")                           \
+    X(REFUSED, "login_refused", 403,                                           \
+      "the provider said access_denied or the like")                           \
+    X(PROVIDER_ERROR, "provider_error", 502,                                   \
+      "the provider said any other error")                                     \
+    X(BAD_TOKENS, "provider_bad_tokens", 502,                                  \
+      "what its token or userinfo endpoint answered is not what the RFCs "     \
+      "say")                                                                   \
+    X(ID_TOKEN, "id_token_refused", 502,                                       \
+      "refused as a token: the log names why")                                 \
+    X(WRONG_NONCE, "id_token_wrong_nonce", 502, "`nonce` is not the login's")  \
+    X(WRONG_PARTY, "id_token_wrong_party", 502,                                \
+      "`azp` is not our client, or missing with several `aud`")                \
+    X(WRONG_HASH, "id_token_wrong_hash", 502,                                  \
+      "`at_hash` is not the access token's")                                   \
+    X(NO_SUBJECT, "id_token_no_subject", 502, "`sub` is missing or too long")  \
+    X(WRONG_SUBJECT, "userinfo_wrong_subject", 502,                            \
+      "userinfo speaks of somebody else")                                      \
+    X(NO_MEMORY, "no_memory", 500, "out of memory")
 
-const char *gh_oidc_fault_name(enum gh_oidc_fault f);
+#define GH_OIDC_FAULT_ENUM(fault, name, status, text) GH_OIDC_##fault,
+enum gh_oidc_fault { GH_OIDC_FAULT_TABLE(GH_OIDC_FAULT_ENUM) GH_OIDC_FAULTS };
+#undef GH_OIDC_FAULT_ENUM
+
+const char *gh_oidc_fault_name(enum gh_oidc_fault f); /* static */
+unsigned gh_oidc_fault_status(enum gh_oidc_fault f);
 
 /* ---- where a browser may be sent back to ---- */
 

@@ -10,29 +10,25 @@
 #define CODE_MAX 4096
 #define CLOCK_MS 60000 /* a flow begun by a host whose clock is ahead */
 
-static const char *const names[GH_OIDC_FAULTS] = {
-    [GH_OIDC_OK] = "ok",
-    [GH_OIDC_NO_FLOW] = "login_not_begun_here",
-    [GH_OIDC_WRONG_STATE] = "login_wrong_state",
-    [GH_OIDC_FLOW_EXPIRED] = "login_expired",
-    [GH_OIDC_FLOW_USED] = "login_used",
-    [GH_OIDC_WRONG_PROVIDER] = "login_wrong_provider",
-    [GH_OIDC_BAD_REQUEST] = "login_bad_request",
-    [GH_OIDC_REFUSED] = "login_refused",
-    [GH_OIDC_PROVIDER_ERROR] = "provider_error",
-    [GH_OIDC_BAD_TOKENS] = "provider_bad_tokens",
-    [GH_OIDC_ID_TOKEN] = "id_token_refused",
-    [GH_OIDC_WRONG_NONCE] = "id_token_wrong_nonce",
-    [GH_OIDC_WRONG_PARTY] = "id_token_wrong_party",
-    [GH_OIDC_WRONG_HASH] = "id_token_wrong_hash",
-    [GH_OIDC_NO_SUBJECT] = "id_token_no_subject",
-    [GH_OIDC_WRONG_SUBJECT] = "userinfo_wrong_subject",
-    [GH_OIDC_NO_MEMORY] = "no_memory"};
+static const struct {
+    const char *name;
+    unsigned status;
+} faults[GH_OIDC_FAULTS] = {
+#define ROW(fault, name, status, text) {name, status},
+    GH_OIDC_FAULT_TABLE(ROW)
+#undef ROW
+};
 
 const char *
 gh_oidc_fault_name(enum gh_oidc_fault f)
 {
-    return (unsigned)f < GH_OIDC_FAULTS ? names[f] : "unknown";
+    return (unsigned)f < GH_OIDC_FAULTS ? faults[f].name : "unknown";
+}
+
+unsigned
+gh_oidc_fault_status(enum gh_oidc_fault f)
+{
+    return (unsigned)f < GH_OIDC_FAULTS ? faults[f].status : 500;
 }
 
 void
