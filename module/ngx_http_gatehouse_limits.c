@@ -14,7 +14,7 @@
 
 
 #define NGX_HTTP_GATEHOUSE_LONGEST_WAIT   150   /* ms, all waits together */
-#define NGX_HTTP_GATEHOUSE_SWEEP_BUDGET   4096  /* slots of one look */
+#define NGX_HTTP_GATEHOUSE_SWEEP_BUDGET   2048  /* slots of one look */
 #define NGX_HTTP_GATEHOUSE_SWEEP_COMMANDS 64    /* of one turn */
 #define NGX_HTTP_GATEHOUSE_USAGE_INTERVAL 1000
 #define NGX_HTTP_GATEHOUSE_USAGE_BUDGET   4096
