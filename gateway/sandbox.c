@@ -447,24 +447,43 @@ map_rootfs(struct birth *b, pid_t pid)
     close(ns);
 }
 
+/* In place: one short write is not cut by a signal, and a rename over an old
+ * file would make some file systems flush the new one. */
 static int
 write_state(int home, const struct gh_shim_state *state)
 {
-    char name[24], fresh[24];
-    int fd;
+    char name[24];
+    int fd, rc;
 
     snprintf(name, sizeof(name), "%u.state", state->replica);
-    snprintf(fresh, sizeof(fresh), "%u.fresh", state->replica);
-    fd = openat(home, fresh,
-                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fd = openat(home, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -1;
-    if (write(fd, state, sizeof(*state)) != (ssize_t)sizeof(*state)) {
-        close(fd);
-        return -1;
-    }
+    rc = write(fd, state, sizeof(*state)) == (ssize_t)sizeof(*state) ? 0 : -1;
     close(fd);
-    return renameat(home, fresh, home, name);
+    return rc;
+}
+
+/*
+ * Joining a v1 group makes the kernel wait for a grace period of RCU. So the
+ * parent does it, while pid 1 builds its root.
+ */
+static void
+join_groups(struct birth *b, pid_t pid)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    for (int i = 0; i < GH_CGROUP_N; i++) {
+        int fd;
+
+        if (b->parts.groups[i] < 0 || b->s->house->cgroups.at[i].v2)
+            continue;
+        fd = openat(b->parts.groups[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        NEED(fd, "cgroup");
+        NEED(write(fd, text, strlen(text)), "cgroup");
+        close(fd);
+    }
 }
 
 static void
@@ -604,6 +623,8 @@ gh_sandbox_run(const struct gh_sandbox *s)
     NEED(setns(b->host_net, CLONE_NEWNET), "back to the host's network");
     write_maps(b, pid);
     map_rootfs(b, pid);
+    NEED(write(b->wake, "", 1), "wake");
+    join_groups(b, pid);
     fill_state(b, pid);
     NEED(write_state(b->home, &b->state), "state");
     report_birth(b, pidfd);

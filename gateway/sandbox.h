@@ -75,7 +75,7 @@ uint64_t gh_sandbox_start_time(pid_t pid);
 
 /* What pid 1 is handed: mounts as descriptors, in the plan's order. */
 struct gh_sandbox_parts {
-    int sync; /* a byte arrives when the id maps are there */
+    int sync; /* a byte: the id maps are there; another: groups */
     int groups[GH_CGROUP_N];
     int root;                     /* rootfs, or -1 for the host's */
     int usr[8];                   /* host root: see gh_sandbox_usr */

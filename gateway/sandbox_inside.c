@@ -162,8 +162,8 @@ show_host_programs(const struct inside *in)
     }
 }
 
-static const char *const plain[] = {"/etc", "/proc",    "/dev/shm", "/tmp",
-                                    "/run", "/var", "/sys",     NULL};
+static const char *const plain[] = {"/etc", "/proc", "/dev/shm", "/tmp",
+                                    "/run", "/var",  "/sys",     NULL};
 
 static void
 make_host_root(struct inside *in)
@@ -397,19 +397,11 @@ fill_root(struct inside *in)
 }
 
 static void
-join_groups(const struct inside *in)
+await_parent(const struct inside *in)
 {
-    for (int i = 0; i < GH_CGROUP_N; i++) {
-        int fd;
+    char byte;
 
-        if (in->parts->groups[i] < 0 || in->s->house->cgroups.at[i].v2)
-            continue;
-        fd = openat(in->parts->groups[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
-        NEED(fd, "cgroup");
-        NEED(write(fd, "0", 1), "cgroup");
-        close(fd);
-    }
-    NEED(unshare(CLONE_NEWCGROUP), "cgroup namespace");
+    NEED(read(in->parts->sync, &byte, 1) == 1 ? 0 : -1, "the parent went away");
 }
 
 /* No user namespaces inside, whatever a filter lets through. */
@@ -512,8 +504,7 @@ gh_sandbox_inside(const struct gh_sandbox *s,
     for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
         if (parts->fuse[i] >= 0)
             close(parts->fuse[i]);
-    NEED(read(parts->sync, where, 1) == 1 ? 0 : -1, "the parent went away");
-    join_groups(in);
+    await_parent(in); /* the id maps are written */
     NEED(setresgid(0, 0, 0), "gid 0 of the namespace");
     NEED(setresuid(0, 0, 0), "uid 0 of the namespace");
     umask(0);
@@ -526,6 +517,8 @@ gh_sandbox_inside(const struct gh_sandbox *s,
     if (setsid() < 0 && errno != EPERM)
         gh_sandbox_fail(s, errno, "session");
     set_limits(in);
+    await_parent(in); /* we are in our groups */
+    NEED(unshare(CLONE_NEWCGROUP), "cgroup namespace");
     NEED(gh_sandbox_identity(p, where, sizeof(where)), "%s", where);
     NEED(gh_sandbox_landlock(s, where, sizeof(where)), "%s", where);
     NEED(chdir(cwd == NULL ? "/" : cwd), "working directory %s",
