@@ -107,7 +107,7 @@ fuzz:
 # ---- what people type; PACKAGES=present skips Debian's package manager
 PACKAGES ?= conf/packages.sh
 packages = $(if $(filter present,$(PACKAGES)),:,$(PACKAGES))
-PYTHON = /usr/bin/python3
+PYTHON = /usr/bin/python3 -B
 
 .PHONY: run stop test lint reference install
 run:

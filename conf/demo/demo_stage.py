@@ -39,6 +39,12 @@ class Stage:
         self.build = (ROOT / (os.environ.get("BUILD") or "build")).absolute()
         self.http = port("HTTP_PORT", "8080")
         self.https = port("HTTPS_PORT", "8443")
+        if self.http == self.https:
+            raise Problem(f"HTTP_PORT and HTTPS_PORT are both {self.http}",
+                          f"make run HTTPS_PORT={self.http + 363}")
+        if len(str(self.dir)) > 80:  # sockets beneath could not be named
+            raise Problem(f"GATEHOUSE_DIR is longer than 80 bytes: {self.dir}",
+                          "make run GATEHOUSE_DIR=/var/tmp/gatehouse")
         self.issuer = self.url("", "auth.localhost", "https")
         self.client = Client(self.http, self.https,
                              str(self.asked / "tls/localhost.crt"))
@@ -235,12 +241,14 @@ class Stage:
             "--allow-path", str(ROOT / "conf/llng"))
 
     def running(self):
-        try:
-            pid = int((self.dir / "gatehoused.pid").read_text())
-            os.kill(pid, 0)
-            return pid
-        except (OSError, ValueError):
+        """gatehoused's pid, when that process is still it: numbers come
+        back."""
+        text = read(self.dir / "gatehoused.pid").strip()
+        if not text.isdigit():
             return None
+        words = read(f"/proc/{text}/cmdline").split("\0")
+        mine = "gatehoused" in words[0] and str(self.dir) in words
+        return int(text) if mine else None
 
     def service(self, name):
         return self.ask("service", "show", name)

@@ -80,4 +80,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        line("\nstopped half way; `make stop` ends what is there")
+        sys.exit(130)
