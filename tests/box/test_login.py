@@ -94,7 +94,8 @@ def test_a_key_rotated_at_lemonldap_works_without_a_restart(lemon_site):
     lemon_login(lemon_site, "msmith")
     lemon_site.provider.new_key()
     _, reply = lemon_login(lemon_site, "msmith")
-    assert reply.status == 200 and reply.url == lemon_site.page
+    assert reply.status == 200, lemon_site.stack.idp.text()[-2000:]
+    assert reply.url == lemon_site.page
 
 
 # ---- the way in

@@ -28,7 +28,7 @@ from .backend import Backend
 from .process import Process, alive, children, free_port, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("GATEHOUSE_BUILD", ROOT / "build"))
+BUILD = pathlib.Path(os.environ.get("GATEHOUSE_BUILD", ROOT / "build")).resolve()
 MODULE = BUILD / "ngx_http_gatehouse_module.so"
 NGINX = os.environ.get("NGINX", "/usr/sbin/nginx")
 CONTROL_UID, IDP_UID, GROUP = 61110, 61111, 61112
