@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# make run | stop | test | lint | bench | install; `make all` only builds.
-# SAN=1 builds everything under ASan and UBSan into build/asan.
-
-# SAN=fuzz builds with clang and libFuzzer into build/fuzz.
+#   make run        a private system on loopback, shown working (HTTP_PORT,
+#                   HTTPS_PORT, GATEHOUSE_DIR); make stop ends it
+#   make test       every test, counted; make unit, make fuzz: parts of it
+#   make lint       the rules that a compiler does not know
+#   make bench      measurements beside stock nginx
+#   make install    DESTDIR= PREFIX=
+#   make reference  docs/reference.md from the tables in the code
+# `make all` only builds. SAN=1 builds under ASan and UBSan into build/asan,
+# SAN=fuzz with clang and libFuzzer into build/fuzz.
 
 SAN ?=
 BUILD ?= build$(if $(SAN),/$(if $(filter fuzz,$(SAN)),fuzz,asan))
@@ -74,6 +79,11 @@ $(BUILD)/$(1): $(call objs,$($(1)_C)) $(foreach l,$($(1)_L),$(BUILD)/lib$(l).a)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
+# ---- the gate: nginx' own build of an add-on module (module/build.sh)
+$(BUILD)/ngx_http_gatehouse_module.so: config module/build.sh $(wildcard \
+    module/*.[ch] module/*.map base/*.[ch] plans/*.[ch] idp/*.[ch])
+	@MAKEFLAGS= module/build.sh $(abspath $(BUILD)) $(SAN)
+
 # ---- unit tests: tests/unit/test_NAME.c, one cmocka program each
 UNIT_C = $(wildcard tests/unit/test_*.c)
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
@@ -88,6 +98,7 @@ test_oauth2_C = $(IDP_LICENSED_C)
 test_oauth2_LIBS = -loauth2
 fuzz_document_C = $(test_document_C)
 fuzz_document_LIBS = -lyaml
+
 .PHONY: unit units
 units: $(UNIT)
 unit: $(UNIT)
@@ -121,7 +132,7 @@ test:
 lint:
 	@$(PYTHON) tests/lint/lint.py
 reference: all
-	$(PYTHON) docs/reference.py
+	@$(PYTHON) docs/reference.py
 PREFIX = /usr/local
 install: all
 	@conf/install.sh $(BUILD) "$(DESTDIR)" "$(PREFIX)"
@@ -139,8 +150,3 @@ bench: all
 
 clean:
 	rm -rf build
-
-# ---- the gate: nginx' own build of an add-on module (module/build.sh)
-$(BUILD)/ngx_http_gatehouse_module.so: config module/build.sh $(wildcard \
-    module/*.[ch] module/*.map base/*.[ch] plans/*.[ch] idp/*.[ch])
-	@MAKEFLAGS= module/build.sh $(abspath $(BUILD)) $(SAN)
