@@ -254,15 +254,19 @@ class Stage:
         return self.ask("service", "show", name)
 
     def service_up(self, name, seconds=30):
+        remedies = [f"{self.build}/gatehouse --dir {self.asked} service logs "
+                    f"{name}", f"look into {self.dir}/log/control.log"]
+
         def is_up():
             run = self.service(name).get("run", {})
             if run.get("state") == "up":
                 return True
             last = (run.get("events") or [{}])[-1].get("text", "")
+            if "clone3" in last:
+                remedies[:] = ["a host, or a container that may make user "
+                               "namespaces (--privileged); not a chroot"]
             raise Problem(f"{run.get('state')}; {last}")
-        until(seconds, f"service {name} up", is_up,
-              f"{self.build}/gatehouse --dir {self.asked} service logs {name}",
-              f"look into {self.dir}/log/control.log")
+        until(seconds, f"service {name} up", is_up, remedies)
 
 
 def holder(number):

@@ -147,8 +147,9 @@ class Client:
         return Answer(method, url, sent, response, data)
 
 
-def until(seconds, what, function, *remedies, pause=0.05):
-    """Asks again and again until the answer is true; Problem when late."""
+def until(seconds, what, function, remedies=(), pause=0.05):
+    """Asks again and again until the answer is true; Problem when late, with
+    the remedies as they are then."""
     end = time.monotonic() + seconds
     last = ""
     while True:
@@ -159,7 +160,9 @@ def until(seconds, what, function, *remedies, pause=0.05):
         except Problem as problem:
             last = f" ({problem.what})"
         if time.monotonic() > end:
-            raise Problem(f"{what}: not within {seconds:g} s{last}", *remedies)
+            raise Problem(f"{what}: not within {seconds:g} s{last}",
+                          *([remedies] if isinstance(remedies, str)
+                            else remedies))
         time.sleep(pause)
 
 
