@@ -6,13 +6,12 @@ import base64
 import html.parser
 import json
 import os
-import re
 import signal
 import urllib.parse
 
 import yaml
 
-from demo_stage import ROOT, read
+from demo_stage import read
 from demo_talk import Problem, expect, until
 
 DEMO_USER = DEMO_PASSWORD = "dwho"  # LemonLDAP::NG's own demonstration user
