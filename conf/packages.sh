@@ -23,7 +23,8 @@ for arg in "$@"; do
     case $arg in
         --list) list_only=1 ;;
         --help | -h) usage 0 ;;
-        build | run | test | host) uses+=("$arg") ;;
+        build | test | host) uses+=("$arg") ;;
+        run) uses+=(run host) ;; # a private system is a host too
         *) usage 3 >&2 ;;
     esac
 done
