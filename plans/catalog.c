@@ -193,12 +193,16 @@ gh_catalog_open_writer(const char *dir, size_t size_mb, int group,
 void
 gh_catalog_close(struct gh_catalog *c)
 {
+    int i;
+
     if (c == NULL)
         return;
     if (c->txn != NULL)
         mdb_txn_abort(c->txn);
     if (c->env != NULL)
         mdb_env_close(c->env);
+    for (i = 0; i < DBS; i++)
+        gh_catalog_cache_finish(&c->cache[i]);
     free(c);
 }
 
@@ -219,6 +223,19 @@ begin_new(struct gh_catalog *c)
     return rc;
 }
 
+static const int cached[] = {CRED, APP, ACCOUNT};
+
+static void
+size_caches(struct gh_catalog *c)
+{
+    MDB_stat st;
+    size_t i;
+
+    for (i = 0; i < sizeof(cached) / sizeof(cached[0]); i++)
+        if (mdb_stat(c->txn, c->dbi[cached[i]], &st) == 0)
+            gh_catalog_cache_size(&c->cache[cached[i]], st.ms_entries);
+}
+
 int
 gh_catalog_begin(struct gh_catalog *c, struct gh_error *e)
 {
@@ -237,6 +254,7 @@ gh_catalog_begin(struct gh_catalog *c, struct gh_error *e)
         return gh_catalog_lmdb_error(e, rc, "read the catalog");
     }
     c->inside = true;
+    c->turn++;
     if (c->snapshot != 0 && mdb_txn_id(c->txn) == c->snapshot)
         return 0;
     if (gh_catalog_read_generation(c, c->txn, &c->generation, e) != 0) {
@@ -244,6 +262,7 @@ gh_catalog_begin(struct gh_catalog *c, struct gh_error *e)
         return -1;
     }
     c->snapshot = mdb_txn_id(c->txn);
+    size_caches(c);
     return 0;
 }
 
@@ -281,9 +300,17 @@ static int
 find(struct gh_catalog *c, int db, struct gh_slice name, struct gh_slice *out,
      struct gh_error *e)
 {
+    struct gh_cache *cache = &c->cache[db];
+    int rc;
+
     if (need_snapshot(c, e) != 0)
         return -1;
-    return gh_catalog_get(c->txn, c->dbi[db], name, out, e);
+    if (gh_catalog_cache_get(cache, c->snapshot, c->turn, name, out))
+        return 1;
+    rc = gh_catalog_get(c->txn, c->dbi[db], name, out, e);
+    if (rc == 1)
+        gh_catalog_cache_put(cache, c->snapshot, c->turn, name, *out);
+    return rc;
 }
 
 #define LOOKUP_COPY(what, DB)                                                  \

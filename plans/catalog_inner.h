@@ -5,12 +5,14 @@
 #define GH_CATALOG_INNER_H
 
 #include "catalog.h"
+#include "catalog_cache.h"
 #include "record.h"
 
 #include <lmdb.h>
 
-#define GH_ROUTE_MAX 480 /* host, NUL and prefix: below LMDB's 511 for a key   \
-                          */
+#define GH_ROUTE_MAX                                                           \
+    480 /* host, NUL and prefix: below LMDB's 511 for a key                    \
+         */
 #define GH_DOC_KEY 511
 
 enum gh_catalog_db {
@@ -34,6 +36,8 @@ struct gh_catalog {
     bool inside;
     uint64_t generation;
     size_t snapshot; /* LMDB's id of the transaction it was read in, or 0 */
+    uint32_t turn;   /* begins so far */
+    struct gh_cache cache[DBS]; /* of credentials, applications, accounts */
 };
 
 static inline MDB_val

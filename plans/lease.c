@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 #define AHEAD_MS 100 /* a slice is what this long needs */
-#define FIRST_WANT 4 /* of a cell whose rate is not known yet */
 /* However slow the calls: else each of many applications would lease for every
  * few of its own. A small part of what is free, so that little can strand. */
 #define LEAST_PART 64
@@ -95,7 +94,7 @@ store_says(struct gh_limiter *l, uint64_t asked_ms, uint64_t now,
     if (hold > 0)
         t->hold_until = asked_ms + (hold < GH_HOLD_MS ? hold : GH_HOLD_MS);
     if (changed)
-        atomic_fetch_add(&t->round, 1);
+        gh_table_new_round(l);
     return changed;
 }
 
@@ -186,50 +185,61 @@ needed(const struct gh_spend *s, size_t scope, uint32_t cell)
     return 0;
 }
 
+/*
+ * The least that a lease is for, lest who calls seldom leases for every call: a
+ * thousandth of the limit, 4 to 256. What lies unused comes back when it is
+ * missed.
+ */
+static uint64_t
+least(const struct gh_cell *c)
+{
+    uint64_t n = c->rule >> 8 >> 10;
+
+    return n < 4 ? 4 : n < 256 ? n : 256;
+}
+
 /* Of a new window: what AHEAD_MS needed in the one before, if that was just
  * now. */
 static uint64_t
 first_want(const struct gh_cell *c, uint64_t mono_ms)
 {
     uint64_t ms = gh_period_seconds((enum gh_period)(c->rule >> 4 & 15)) * 1000;
-    uint64_t gone = c->granted - c->given, left = GH_WORD_LEFT(c->word), want;
+    uint64_t gone = c->granted - c->given, left = GH_WORD_LEFT(c->word);
 
     if (ms == 0 || c->end == 0 || mono_ms < c->end || mono_ms > c->end + ms ||
         gone <= left)
-        return FIRST_WANT;
-    want = (gone - left) * AHEAD_MS / ms;
-    if (want > UINT32_MAX / 4)
-        want = UINT32_MAX / 4;
-    return want > FIRST_WANT ? want : FIRST_WANT;
+        return 0;
+    return (gone - left) * AHEAD_MS / ms;
 }
 
-/*
- * What AHEAD_MS need at the rate since the last lease; twice the slice where
- * that did not last so long; on top of what is left. 0: enough is left.
- */
+/* What AHEAD_MS need at the rate since the last lease; twice the slice where
+ * that did not last so long. */
+static uint64_t
+next_want(const struct gh_cell *c, uint64_t mono_ms)
+{
+    uint64_t left = GH_WORD_LEFT(c->word), slice = c->slice, want;
+    uint64_t spent = slice > left ? slice - left : 0;
+    uint64_t elapsed = (uint32_t)mono_ms - c->asked;
+
+    want = spent * AHEAD_MS / (elapsed ? elapsed : 1);
+    return elapsed < AHEAD_MS && want < 2 * slice ? 2 * slice : want;
+}
+
+/* How much to ask for, on top of what is left. 0: enough is left. */
 static uint64_t
 wanted(const struct gh_cell *c, uint64_t mono_ms, uint32_t need)
 {
-    uint64_t left = GH_WORD_LEFT(c->word), slice = c->slice, spent, want, least;
-    uint64_t elapsed = (uint32_t)mono_ms - c->asked;
+    uint64_t left = GH_WORD_LEFT(c->word), want, some = least(c);
+    bool open = mono_ms < c->end;
 
-    if (mono_ms >= c->end || slice == 0) {
-        want = first_want(c, mono_ms);
-        return need > want ? need : want;
-    }
-    if (left * 3 >= slice && left >= need)
+    if (open && c->slice > 0 && left * 3 >= c->slice && left >= need)
         return 0;
-    spent = slice > left ? slice - left : 0;
-    want = spent * AHEAD_MS / (elapsed ? elapsed : 1);
-    if (elapsed < AHEAD_MS && want < 2 * slice)
-        want = 2 * slice;
-    least = c->free / LEAST_PART;
-    if (least > LEAST_MAX)
-        least = LEAST_MAX;
-    if (want < least)
-        want = least;
-    if (want < need)
-        want = need;
+    if (!open)
+        left = 0;
+    want =
+        open && c->slice > 0 ? next_want(c, mono_ms) : first_want(c, mono_ms);
+    want = want < some ? some : want;
+    want = want < need ? need : want;
     if (want > UINT32_MAX / 4)
         want = UINT32_MAX / 4;
     return want > left ? want - left : 1;
@@ -472,7 +482,8 @@ take_in_all(struct gh_limiter *l, struct gh_lease *lease,
 
         take_in(l, lease, i, &g, held);
     }
-    s->asserted = lease->round;
+    if ((int32_t)(lease->round - s->asserted) > 0)
+        s->asserted = lease->round; /* a late one is no news */
 }
 
 /* A late answer of the store's former life: what it granted the store has lost,
@@ -496,7 +507,7 @@ gh_lease_apply(struct gh_limiter *l, struct gh_lease *lease, uint64_t mono_ms,
         store_says(l, lease->asked_ms, number(r, 0), number(r, 1),
                    number(r, 2));
         if (number(r, 3) != 0) /* it lost what we had: tell it all */
-            atomic_fetch_add(&l->table->round, 1);
+            gh_table_new_round(l);
         if (gh_table_lock(l)) {
             take_in_all(l, lease, r);
             gh_table_unlock(l);
@@ -527,7 +538,7 @@ scarce(const struct gh_limiter *l, const struct gh_scope *s,
 
     if (left == 0 || mono_ms >= c->end)
         return false;
-    if (s->recall)
+    if ((s->recall & GH_RECALLED) != 0)
         return true;
     return hosts > 1 && mono_ms / 1000 > s->used_s + IDLE_S &&
            c->end - mono_ms > IDLE_S * 1000 &&
@@ -559,7 +570,9 @@ give_back(struct gh_limiter *l, struct gh_scope *s, uint64_t mono_ms)
         }
         at = c->next;
     }
-    s->recall = 0;
+    if ((atomic_fetch_and(&s->recall, (uint8_t)~GH_RECALLED) & GH_RECALLED) !=
+        0)
+        atomic_fetch_sub(&l->table->recalls, 1);
     return some;
 }
 
@@ -594,14 +607,18 @@ must_tell(struct gh_limiter *l, struct gh_scope *s, uint64_t mono_ms)
     return false;
 }
 
+/* Without the lock. A scope in use is left alone, and one that rests was looked
+ * at since its last call; so mostly this reads no cell. */
 static bool
-worth_a_look(const struct gh_limiter *l, const struct gh_scope *s,
-             uint64_t mono_ms)
+worth_a_look(const struct gh_limiter *l, struct gh_scope *s, uint64_t mono_ms)
 {
     uint32_t at, i;
 
-    if (s->asserted != l->table->round || s->recall)
+    if (s->asserted != l->table->round || (s->recall & GH_RECALLED) != 0)
         return true;
+    if (l->table->hosts <= 1 || (s->recall & GH_RESTING) != 0 ||
+        mono_ms / 1000 <= s->used_s + IDLE_S)
+        return false;
     for (at = s->cells, i = 0; gh_table_valid(l, at) && i < GH_CELLS_MAX; i++) {
         const struct gh_cell *c = gh_table_cell(l, at);
 
@@ -609,6 +626,7 @@ worth_a_look(const struct gh_limiter *l, const struct gh_scope *s,
             return true;
         at = c->next;
     }
+    atomic_fetch_or(&s->recall, GH_RESTING);
     return false;
 }
 
@@ -623,8 +641,10 @@ sweep_scope(struct gh_limiter *l, const struct gh_scripts *scripts, uint32_t at,
 
     out->scope = at;
     out->gen = s->gen;
-    if ((out->gen & 1) != 0 || !worth_a_look(l, s, mono_ms) ||
-        !claim(s, mono_ms, &out->token))
+    if ((out->gen & 1) != 0 || !worth_a_look(l, s, mono_ms))
+        return 0;
+    l->table->unswept = l->table->mask + 1; /* see whether it comes through */
+    if (!claim(s, mono_ms, &out->token))
         return 0;
     if (gh_table_lock(l)) {
         tell = s->gen == out->gen && must_tell(l, s, mono_ms);
@@ -644,10 +664,14 @@ gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
     _Atomic uint32_t *b = gh_table_at(l, l->table->buckets);
     _Atomic uint32_t *hand = &l->table->sweep_hand;
     size_t left = budget * 16;
+    uint32_t at, unswept;
     unsigned steps;
-    uint32_t at;
 
-    if (l->table->down_since != 0 || l->table->local)
+    /* after a whole walk that found nothing there is nothing till something
+     * happens: a new round, a recall, another host */
+    if (l->table->down_since != 0 || l->table->local ||
+        (l->table->unswept == 0 && l->table->hosts <= 1 &&
+         l->table->recalls == 0))
         *cursor = GH_CURSOR_END;
     gh_table_walk(cursor, hand);
     while (*cursor != GH_CURSOR_END && left > 0) {
@@ -659,6 +683,9 @@ gh_lease_sweep(struct gh_limiter *l, const struct gh_scripts *scripts,
                 return 1; /* the rest of this bucket next time */
             at = gh_table_scope(l, at)->next;
         }
+        unswept = l->table->unswept;
+        if (unswept > 0)
+            l->table->unswept = unswept - 1;
         gh_table_walk_on(l, cursor, hand);
     }
     return 0;
@@ -674,8 +701,10 @@ recalled(struct gh_limiter *l, struct gh_slice payload)
         return 0;
     at = gh_table_find(l, payload.data[0],
                        gh_slice(payload.data + 2, payload.len - 2), &gen);
-    if (at != 0)
-        gh_table_scope(l, at)->recall = 1;
+    if (at != 0 &&
+        (atomic_fetch_or(&gh_table_scope(l, at)->recall, GH_RECALLED) &
+         GH_RECALLED) == 0)
+        atomic_fetch_add(&l->table->recalls, 1);
     return at;
 }
 

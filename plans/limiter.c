@@ -63,6 +63,7 @@ gh_limiter_format(void *mem, size_t size, struct gh_error *e)
     t->end = (uint32_t)(size / GH_TABLE_UNIT);
     t->hosts = 1;
     t->round = 1;
+    t->unswept = t->mask + 1;
     t->layout = GH_LIMITER_LAYOUT;
     atomic_thread_fence(memory_order_release);
     t->magic = GH_TABLE_MAGIC; /* last: a table that is not whole is none */
@@ -214,7 +215,7 @@ gh_limiter_store_up(struct gh_limiter *l)
 {
     /* what was admitted meanwhile is told with the next sweep */
     if (atomic_exchange(&l->table->down_since, 0) != 0)
-        atomic_fetch_add(&l->table->round, 1);
+        gh_table_new_round(l);
 }
 
 void
@@ -223,6 +224,8 @@ gh_limiter_store_local(struct gh_limiter *l, bool local)
     l->table->local = local;
     if (local)
         l->table->down_since = 0;
+    else
+        gh_table_new_round(l);
 }
 
 void

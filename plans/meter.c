@@ -172,6 +172,26 @@ let_go(struct gh_limiter *l, struct gh_scope *s, uint32_t hour)
     }
 }
 
+/* Without the lock: is there anything to flush or to let go? If not, *seen
+ * counts what is passed over. */
+static bool
+changed(const struct gh_limiter *l, const struct gh_scope *s, uint32_t hour,
+        uint32_t *seen)
+{
+    uint32_t at = s->meters, n = 0;
+
+    while (gh_table_valid(l, at) && n < METERS_MAX) {
+        const struct gh_meter *m = gh_table_at(l, at);
+
+        if (gh_table_meter_sum(m) != m->sent || m->hour + 1 < hour)
+            return true;
+        n++;
+        at = m->next;
+    }
+    *seen += n;
+    return false;
+}
+
 /*
  * The scope's first meter that changed, of those from number *skip on (counted
  * down to 0 over the bucket's scopes). *seen counts what was looked at.
@@ -187,7 +207,7 @@ flush_scope(struct gh_limiter *l, const struct gh_scripts *scripts,
     uint32_t at;
     int built = 0;
 
-    if (s->meters == 0 || !gh_table_lock(l))
+    if (!changed(l, s, hour, seen) || !gh_table_lock(l))
         return 0;
     out->scope = scope;
     out->gen = s->gen;

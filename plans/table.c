@@ -85,6 +85,13 @@ gh_table_claim(_Atomic uint64_t *at, uint64_t mono_ms, uint64_t every)
     return atomic_compare_exchange_strong(at, &last, mono_ms);
 }
 
+void
+gh_table_new_round(struct gh_limiter *l)
+{
+    atomic_fetch_add(&l->table->round, 1);
+    l->table->unswept = l->table->mask + 1;
+}
+
 /* ---- walks ---- */
 
 #define WALK_MAX 0xffffffu
@@ -255,6 +262,8 @@ put_out(struct gh_limiter *l, _Atomic uint32_t *link, uint32_t at)
     uint32_t i, next;
 
     atomic_fetch_add(&s->gen, 1);
+    if ((s->recall & GH_RECALLED) != 0)
+        atomic_fetch_sub(&l->table->recalls, 1);
     *link = s->next;
     for (i = s->cells; gh_table_valid(l, i); i = next) {
         struct gh_cell *c = gh_table_cell(l, i);

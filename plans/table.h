@@ -21,6 +21,10 @@
 
 #define GH_TABLE_UNIT 16
 #define GH_TABLE_MAGIC UINT64_C(0x656c626154204847)
+/* gh_scope.recall */
+#define GH_RECALLED 1 /* others need what lies here */
+#define GH_RESTING 2  /* nobody called since the sweep found nothing to do */
+
 #define GH_CELLS_MAX 64        /* per scope */
 #define GH_TABLE_STEPS 4096    /* a walk through a chain that changes */
 #define GH_SCOPE_IDLE_MS 10000 /* then its place may be taken */
@@ -36,8 +40,9 @@ struct gh_scope {
     _Atomic uint32_t used_s;   /* monotonic seconds of the last request */
     _Atomic uint32_t asserted; /* the round in which the store was told all */
     uint8_t kind, len;
-    _Atomic uint8_t ncells, recall;
-    uint32_t tail; /* the name's rest */
+    _Atomic uint8_t ncells;
+    _Atomic uint8_t recall; /* GH_RECALLED, GH_RESTING */
+    uint32_t tail;          /* the name's rest */
     char name[32];
 };
 
@@ -82,6 +87,8 @@ struct gh_limiter_table {
     uint32_t free[CLASSES];
     uint32_t hand;                           /* bucket where eviction goes on */
     _Atomic uint32_t sweep_hand, meter_hand; /* where rounds go on */
+    _Atomic uint32_t unswept; /* buckets till all is known to be told */
+    _Atomic uint32_t recalls; /* scopes marked and not yet looked at */
     uint32_t made[CLASSES], symbols;
     _Atomic uint64_t evicted, full, degraded;
     /* the store */
@@ -184,6 +191,9 @@ uint32_t gh_table_walk_bucket(const struct gh_limiter *l, uint64_t cursor);
 void gh_table_walk_on(const struct gh_limiter *l, uint64_t *cursor,
                       _Atomic uint32_t *hand);
 #define GH_WALK_SEEN(cursor) ((uint32_t)(cursor)&0xffff)
+
+/* The store must be told everything again. */
+void gh_table_new_round(struct gh_limiter *l);
 
 /* One caller per interval wins. */
 bool gh_table_claim(_Atomic uint64_t *at, uint64_t mono_ms, uint64_t every);
