@@ -38,7 +38,7 @@ gh_child_socket(enum gh_child_kind k)
 struct words {
     char *at[ARGS];
     unsigned n;
-    char room[1024];
+    char room[2 * PATH_MAX];
     size_t used;
 };
 
@@ -69,6 +69,19 @@ add_text(struct words *w, const char *option, const char *value)
     add(w, value);
 }
 
+/* The socket itself, in the directory of who makes it (gatehoused_layout.c). */
+static void
+add_socket(struct words *w, const char *option,
+           const struct gh_gatehoused_options *o, const char *path)
+{
+    char *text = w->room + w->used;
+
+    w->used += (size_t)snprintf(text, sizeof(w->room) - w->used, "%s/%s",
+                                o->dir, path) +
+               1;
+    add_text(w, option, text);
+}
+
 static void
 command(const struct gh_gatehoused_options *o, enum gh_child_kind k,
         struct words *w)
@@ -90,10 +103,12 @@ command(const struct gh_gatehoused_options *o, enum gh_child_kind k,
         add_number(w, "--group", o->group);
         if (k == GH_CHILD_CONTROL) {
             add_number(w, "--idp-user", o->idp.uid);
+            add_socket(w, "--socket", o, "sock/control/control.sock");
         } else {
             add_number(w, "--gate-uid", o->gate.uid);
             add_number(w, "--control-uid", o->control.uid);
             add_text(w, "--ca-file", o->ca_file);
+            add_socket(w, "--sock", o, "sock/idp/idp.sock");
         }
     }
     w->at[w->n] = NULL;

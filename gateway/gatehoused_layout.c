@@ -21,8 +21,11 @@ static const struct row {
 } rows[] = {
     {"catalog", CONTROL, true, 02750},
     {"idp", IDP, false, 0700},
-    /* Each process makes its own socket; sticky, so none removes another's. */
-    {"sock", ROOT, true, 01770},
+    /* Who may make a name here could pose as another: only root may. control
+     * and idp make their sockets in directories of their own. */
+    {"sock", ROOT, true, 0750},
+    {"sock/control", CONTROL, true, 0750},
+    {"sock/idp", IDP, true, 0750},
     {"svc", ROOT, true, 0750},
     {"services", ROOT, false, 0700},
     {"log", ROOT, false, 0755},
@@ -91,6 +94,23 @@ give_audit_log(const struct gh_gatehoused_options *o, int dir,
     return rc;
 }
 
+/* The names by which all others know the sockets. */
+static int
+link_sockets(const struct gh_gatehoused_options *o, int dir,
+             struct gh_error *e)
+{
+    static const struct {
+        const char *name, *to;
+    } links[] = {{"sock/control.sock", "control/control.sock"},
+                 {"sock/idp.sock", "idp/idp.sock"}};
+
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+        if ((unlinkat(dir, links[i].name, 0) != 0 && errno != ENOENT) ||
+            symlinkat(links[i].to, dir, links[i].name) != 0)
+            return gh_error_sys(e, errno, "%s/%s", o->dir, links[i].name);
+    return 0;
+}
+
 static int
 make_secret(const struct gh_gatehoused_options *o, int dir, struct gh_error *e)
 {
@@ -121,6 +141,8 @@ gh_gatehoused_layout(const struct gh_gatehoused_options *o, struct gh_error *e)
         rc = give_logs_to_control(o, dir, e);
     if (rc == 0)
         rc = give_audit_log(o, dir, e);
+    if (rc == 0)
+        rc = link_sockets(o, dir, e);
     if (rc == 0)
         rc = make_secret(o, dir, e);
     close(dir);

@@ -324,8 +324,12 @@ stop_nginx(struct monitor *m)
 static void
 unlink_state(const struct monitor *m)
 {
-    static const char *const names[] = {"nginx.state", "sock/control.sock",
-                                        "sock/idp.sock", "gatehoused.pid"};
+    static const char *const names[] = {"nginx.state",
+                                        "sock/control.sock",
+                                        "sock/control/control.sock",
+                                        "sock/idp.sock",
+                                        "sock/idp/idp.sock",
+                                        "gatehoused.pid"};
     char path[PATH_MAX];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

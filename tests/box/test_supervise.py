@@ -210,6 +210,8 @@ def test_processes_and_their_rights(house):
 def test_files_and_their_owners(house):
     want = {"secret": (0, 61112, 0o640), "catalog": (61110, 61112, 0o2750),
             "idp": (61111, 61111, 0o700), "services": (0, 0, 0o700),
+            "sock": (0, 61112, 0o750), "sock/control": (61110, 61112, 0o750),
+            "sock/idp": (61111, 61112, 0o750),
             "svc": (0, 61112, 0o750), "sock/control.sock": (61110, None, 0o666),
             "sock/launcher.sock": (0, 61110, 0o660),
             "log/services": (0, 61110, 0o2750)}
