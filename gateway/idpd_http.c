@@ -358,24 +358,26 @@ on_message(void *ctx, const char *fmt, va_list ap)
 
 /* ---- the socket */
 
+/* Made beside its place and renamed: who sees it can connect, and an old one
+ * of an earlier life gives way without a gap. */
 static int
 listen_on(struct gh_idpd *d, struct gh_error *e)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    int fd;
+    int fd, n = snprintf(a.sun_path, sizeof(a.sun_path), "%s.new", d->o.sock);
 
-    if (gh_slice_copy(gh_slice_str(d->o.sock), a.sun_path,
-                      sizeof(a.sun_path)) != 0)
+    if (n < 0 || (size_t)n >= sizeof(a.sun_path))
         return gh_error_set(e, GH_EINVAL, "%s: too long for a socket",
                             d->o.sock);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return gh_error_sys(e, errno, "socket");
-    unlink(d->o.sock); /* of an earlier life; its directory is ours */
+    unlink(a.sun_path);
     if (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
-        chmod(d->o.sock, 0660) != 0 ||
-        (d->group != (gid_t)-1 && chown(d->o.sock, (uid_t)-1, d->group) != 0) ||
-        listen(fd, 512) != 0) {
+        chmod(a.sun_path, 0660) != 0 ||
+        (d->group != (gid_t)-1 &&
+         chown(a.sun_path, (uid_t)-1, d->group) != 0) ||
+        listen(fd, 512) != 0 || rename(a.sun_path, d->o.sock) != 0) {
         gh_error_sys(e, errno, "%s", d->o.sock);
         close(fd);
         return -1;
