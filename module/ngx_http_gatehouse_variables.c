@@ -54,6 +54,73 @@ ngx_http_gatehouse_add_variables(ngx_conf_t *cf)
 }
 
 
+/* names of objects and texts of the request; no memory is needed for them */
+
+static ngx_str_t
+ngx_http_gatehouse_variable_text(ngx_http_gatehouse_ctx_t *ctx,
+    ngx_http_gatehouse_variable_t what)
+{
+    ngx_str_t  s;
+
+    ngx_str_null(&s);
+
+    switch (what) {
+
+    case NGX_HTTP_GATEHOUSE_DECISION_VARIABLE:
+        s.data = ctx->decision;
+        s.len = NGX_HTTP_GATEHOUSE_DECISION_LEN;
+        return s;
+
+    case NGX_HTTP_GATEHOUSE_CODE_VARIABLE:
+        return ctx->decided ? ngx_http_gatehouse_faults[ctx->fault].code : s;
+
+    case NGX_HTTP_GATEHOUSE_DETAIL_VARIABLE:
+        return ctx->reason;
+
+    case NGX_HTTP_GATEHOUSE_API_VARIABLE:
+        return ctx->api ? ctx->api->kept.name : s;
+
+    case NGX_HTTP_GATEHOUSE_SERVICE_VARIABLE:
+        if (ctx->api) {
+            ngx_http_gatehouse_slice(&s, ctx->api->api.service);
+        }
+
+        return s;
+
+    case NGX_HTTP_GATEHOUSE_ACCOUNT_VARIABLE:
+        return ctx->account;
+
+    case NGX_HTTP_GATEHOUSE_APPLICATION_VARIABLE:
+        return ctx->app;
+
+    case NGX_HTTP_GATEHOUSE_PLAN_VARIABLE:
+        return ctx->plan ? ctx->plan->kept.name : s;
+
+    case NGX_HTTP_GATEHOUSE_USER_VARIABLE:
+        return ctx->user;
+
+    case NGX_HTTP_GATEHOUSE_CREDENTIAL_VARIABLE:
+        return ctx->credential_id;
+
+    case NGX_HTTP_GATEHOUSE_KIND_VARIABLE:
+        return *ngx_http_gatehouse_source_name(ctx->source);
+
+    case NGX_HTTP_GATEHOUSE_DEGRADED_VARIABLE:
+        if (ctx->degraded) {
+            ngx_str_set(&s, "limits");
+        }
+
+        return s;
+
+    case NGX_HTTP_GATEHOUSE_OVER_VARIABLE:
+        return ctx->over;
+
+    default:
+        return s;
+    }
+}
+
+
 static ngx_int_t
 ngx_http_gatehouse_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -72,78 +139,7 @@ ngx_http_gatehouse_variable(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        goto done;
-    }
-
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    switch (data) {
-
-    case NGX_HTTP_GATEHOUSE_DECISION_VARIABLE:
-        s.data = ctx->decision;
-        s.len = NGX_HTTP_GATEHOUSE_DECISION_LEN;
-        break;
-
-    case NGX_HTTP_GATEHOUSE_CODE_VARIABLE:
-        if (ctx->decided) {
-            s = ngx_http_gatehouse_faults[ctx->fault].code;
-        }
-
-        break;
-
-    case NGX_HTTP_GATEHOUSE_DETAIL_VARIABLE:
-        s = ctx->reason;
-        break;
-
-    case NGX_HTTP_GATEHOUSE_API_VARIABLE:
-        if (ctx->api) {
-            s = ctx->api->kept.name;
-        }
-
-        break;
-
-    case NGX_HTTP_GATEHOUSE_SERVICE_VARIABLE:
-        if (ctx->api) {
-            ngx_http_gatehouse_slice(&s, ctx->api->api.service);
-        }
-
-        break;
-
-    case NGX_HTTP_GATEHOUSE_ACCOUNT_VARIABLE:
-        s = ctx->account;
-        break;
-
-    case NGX_HTTP_GATEHOUSE_APPLICATION_VARIABLE:
-        s = ctx->app;
-        break;
-
-    case NGX_HTTP_GATEHOUSE_PLAN_VARIABLE:
-        if (ctx->plan) {
-            s = ctx->plan->kept.name;
-        }
-
-        break;
-
-    case NGX_HTTP_GATEHOUSE_USER_VARIABLE:
-        s = ctx->user;
-        break;
-
-    case NGX_HTTP_GATEHOUSE_CREDENTIAL_VARIABLE:
-        s = ctx->credential_id;
-        break;
-
-    case NGX_HTTP_GATEHOUSE_KIND_VARIABLE:
-        s = *ngx_http_gatehouse_source_name(ctx->source);
-        break;
-
-    case NGX_HTTP_GATEHOUSE_COST_VARIABLE:
-        if (ctx->costs == NULL) {
-            break;
-        }
-
+    } else if (ctx && ctx->costs && data == NGX_HTTP_GATEHOUSE_COST_VARIABLE) {
         p = ngx_pnalloc(r->pool, NGX_INT32_LEN);
         if (p == NULL) {
             return NGX_ERROR;
@@ -151,21 +147,10 @@ ngx_http_gatehouse_variable(ngx_http_request_t *r,
 
         s.data = p;
         s.len = ngx_sprintf(p, "%uD", ctx->costs[0]) - p;
-        break;
 
-    case NGX_HTTP_GATEHOUSE_DEGRADED_VARIABLE:
-        if (ctx->degraded) {
-            ngx_str_set(&s, "limits");
-        }
-
-        break;
-
-    case NGX_HTTP_GATEHOUSE_OVER_VARIABLE:
-        s = ctx->over;
-        break;
+    } else if (ctx) {
+        s = ngx_http_gatehouse_variable_text(ctx, data);
     }
-
-done:
 
     v->data = s.data;
     v->len = s.len;

@@ -45,7 +45,8 @@ static void
 ngx_http_gatehouse_tick_handler(ngx_event_t *ev)
 {
     ngx_http_gatehouse_redis_tick();
-    ngx_http_gatehouse_limits_tick();
+    ngx_http_gatehouse_limits_sweep_tick();
+    ngx_http_gatehouse_limits_usage_tick();
 
     if (!ngx_exiting) {
         ngx_add_timer(ev, NGX_HTTP_GATEHOUSE_TICK);
