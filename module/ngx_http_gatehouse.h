@@ -75,6 +75,18 @@ ngx_http_gatehouse_now(void)
 }
 
 
+/*
+ * Whole seconds of a time to wait, never 0 while something is left; "ever" is
+ * ten years, so that every client's integer holds it.
+ */
+
+static ngx_inline uint64_t
+ngx_http_gatehouse_seconds(uint64_t ms)
+{
+    return ms > 315360000000ull ? 315360000ull : (ms + 999) / 1000;
+}
+
+
 /* memory of a request (or of a configuration) for the domain libraries */
 struct gh_alloc ngx_http_gatehouse_alloc(ngx_pool_t *pool);
 

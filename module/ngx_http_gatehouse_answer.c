@@ -283,8 +283,9 @@ ngx_http_gatehouse_refuse_headers(ngx_http_request_t *r,
 
         value.data = p;
         value.len = ngx_sprintf(p, "%uL",
-                                ctx->retry_ms ? (ctx->retry_ms + 999) / 1000
-                                              : 1)
+                                ctx->retry_ms
+                                ? ngx_http_gatehouse_seconds(ctx->retry_ms)
+                                : 1)
                     - p;
 
         if (ngx_http_gatehouse_answer_header(r, "Retry-After", &value)
@@ -379,7 +380,7 @@ ngx_http_gatehouse_html(ngx_http_request_t *r, ngx_http_gatehouse_ctx_t *ctx,
 
     if (ctx->retry_ms) {
         when.len = ngx_snprintf(buf, sizeof(buf), "Try again in %uL seconds.",
-                                (ctx->retry_ms + 999) / 1000)
+                                ngx_http_gatehouse_seconds(ctx->retry_ms))
                    - buf;
     }
 

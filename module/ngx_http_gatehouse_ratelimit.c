@@ -62,10 +62,6 @@ ngx_http_gatehouse_number(u_char *p, uint64_t n)
 }
 
 
-/* whole seconds, never 0 while something is left */
-#define ngx_http_gatehouse_seconds(ms)  (((ms) + 999) / 1000)
-
-
 static ngx_int_t
 ngx_http_gatehouse_limits_policy(ngx_http_request_t *r,
     ngx_http_gatehouse_ctx_t *ctx)

@@ -139,3 +139,13 @@ def test_an_unknown_decision_is_404(gate):
     assert gate.gate.internal("GET", "/decisions/../x").status in (400, 404)
     assert gate.gate.internal("DELETE", "/status").status == 405
     assert gate.gate.internal("GET", "/nothing").status == 404
+
+
+def test_a_limit_for_ever_has_a_retry_after_that_clients_can_read(gate):
+    scene = gate.scene(limits=[{"period": "ever", "value": 1}],
+                       api={"classic_headers": True})
+    assert scene.get().status == 200
+    reply = scene.get()
+    assert reply.status == 429
+    assert 10**8 < int(reply.get("Retry-After")) < 2**31
+    assert "t=" not in reply.get("RateLimit")
