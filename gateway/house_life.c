@@ -20,6 +20,7 @@ typedef enum gh_house_phase (*step)(struct gh_house_replica *r);
 
 #define FAILED_PAUSE_MS 30000
 #define FIRST_PROBES_MS 25
+#define WAIT_FOR_OTHERS_MS 50
 
 static const char *const names[GH_HOUSE_PHASES] = {
     [GH_HOUSE_NEW] = "starting",
@@ -171,14 +172,35 @@ end_now(struct gh_house_replica *r)
     return GH_HOUSE_STOPPED;
 }
 
+/* The first of depends_on that is registered and not up; NULL: none. */
+static const char *
+missing(const struct gh_house_service *s)
+{
+    for (unsigned i = 0; i < s->life.nafter; i++) {
+        const struct gh_house_service *other =
+            gh_house_find(s->house, s->life.after[i]);
+
+        if (other != NULL && other != s &&
+            strcmp(whole_state(other), "up") != 0)
+            return s->life.after[i];
+    }
+    return NULL;
+}
+
 static enum gh_house_phase
 begin(struct gh_house_replica *r)
 {
+    const char *other = missing(r->service);
     struct gh_error e;
 
     if (shall_end(r->service))
         return end_now(r);
     gh_house_clear_timer(r);
+    if (other != NULL) {
+        snprintf(r->fault, sizeof(r->fault), "waits for %s to be up", other);
+        gh_house_set_timer(r, WAIT_FOR_OTHERS_MS);
+        return GH_HOUSE_NEW;
+    }
     if (gh_house_ask_start(r, &e)) {
         r->starts++;
         return GH_HOUSE_STARTING;
@@ -399,6 +421,7 @@ static const struct {
     {GH_HOUSE_ASKED, GH_HOUSE_ABSENT, begin},
     {GH_HOUSE_ASKED, GH_HOUSE_END, end_later},
     {GH_HOUSE_NEW, GH_HOUSE_END, end_now},
+    {GH_HOUSE_NEW, GH_HOUSE_TIMER, begin},
 
     {GH_HOUSE_STARTING, GH_HOUSE_STARTED, started},
     {GH_HOUSE_STARTING, GH_HOUSE_FOUND, started},

@@ -247,6 +247,17 @@ def test_pid_1_that_hears_no_signal_is_not_waited_for(house):
     assert time.monotonic() - begin < 2
 
 
+def test_depends_on_waits_until_the_other_is_up(house):
+    house.register("base", server(), x=X, healthcheck=QUICK)
+    house.register("late", server(), x=X, depends_on=["base", "unknown"])
+    house.wait_state("late", "up")
+    base, late = house.instance("base"), house.instance("late")
+    assert late["started_ms"] >= base["since_ms"]
+    house.register("blocked", ["/bin/sleep", "99"], depends_on=["crasher"])
+    assert "waits for" in wait_for(
+        "its reason", lambda: house.instance("blocked").get("fault"))
+
+
 # ---- change and removal
 
 def test_a_change_starts_the_new_after_the_old(house):
