@@ -9,6 +9,9 @@
 #define HOUR_MS 3600000
 #define KEEP_S (90 * 86400)
 #define METERS_MAX 4096 /* of one application */
+#define FLUSHES_S 256   /* about so many per second, however many meters */
+#define PAUSE_MAX_S 300
+#define PACED 0x8000 /* in a cursor's last 16 bits */
 
 static const char *const names[GH_FIGURES] = {
     [GH_FIG_ADMITTED] = "admitted", [GH_FIG_OVER] = "over",
@@ -57,6 +60,7 @@ make(struct gh_limiter *l, uint32_t scope, uint32_t gen, uint32_t metric,
         m->metric = metric;
         m->hour = hour;
         m->sent = 0;
+        m->flushed_s = 0;
         m->admitted = 0;
         for (i = 0; i < GH_FIGURES - 1; i++)
             m->other[i] = 0;
@@ -100,7 +104,10 @@ gh_meter_add(struct gh_limiter *l, struct gh_slice app, uint32_t metric,
 bool
 gh_meter_claim(struct gh_limiter *l, uint64_t mono_ms, uint64_t interval_ms)
 {
-    return gh_table_claim(&l->table->meter_at, mono_ms, interval_ms);
+    if (!gh_table_claim(&l->table->meter_at, mono_ms, interval_ms))
+        return false;
+    l->table->meter_paced = 1;
+    return true;
 }
 
 static void
@@ -172,34 +179,43 @@ let_go(struct gh_limiter *l, struct gh_scope *s, uint32_t hour)
     }
 }
 
-/* Without the lock: is there anything to flush or to let go? If not, *seen
+struct walk {
+    uint32_t hour, now_s;
+    uint32_t pause_s;    /* leave alone what was flushed since */
+    uint32_t seen, from; /* meters of the bucket: passed, and where to go on */
+};
+
+static bool
+wants_flush(const struct walk *w, const struct gh_meter *m)
+{
+    return gh_table_meter_sum(m) != m->sent &&
+           (w->now_s - m->flushed_s >= w->pause_s || m->hour != w->hour);
+}
+
+/* Without the lock: is there anything to flush or to let go? If not, w->seen
  * counts what is passed over. */
 static bool
-changed(const struct gh_limiter *l, const struct gh_scope *s, uint32_t hour,
-        uint32_t *seen)
+changed(const struct gh_limiter *l, const struct gh_scope *s, struct walk *w)
 {
     uint32_t at = s->meters, n = 0;
 
     while (gh_table_valid(l, at) && n < METERS_MAX) {
         const struct gh_meter *m = gh_table_at(l, at);
 
-        if (gh_table_meter_sum(m) != m->sent || m->hour + 1 < hour)
+        if (wants_flush(w, m) || m->hour + 1 < w->hour)
             return true;
         n++;
         at = m->next;
     }
-    *seen += n;
+    w->seen += n;
     return false;
 }
 
-/*
- * The scope's first meter that changed, of those from number *skip on (counted
- * down to 0 over the bucket's scopes). *seen counts what was looked at.
- */
+/* The scope's first meter that changed, of those from number w->from on. */
 static int
 flush_scope(struct gh_limiter *l, const struct gh_scripts *scripts,
-            uint32_t scope, uint32_t hour, uint32_t *seen, uint32_t from,
-            struct gh_meter_flush *out, struct gh_buffer *command)
+            uint32_t scope, struct walk *w, struct gh_meter_flush *out,
+            struct gh_buffer *command)
 {
     struct gh_scope *s = gh_table_scope(l, scope);
     char name[GH_NAME_SIZE];
@@ -207,25 +223,46 @@ flush_scope(struct gh_limiter *l, const struct gh_scripts *scripts,
     uint32_t at;
     int built = 0;
 
-    if (!changed(l, s, hour, seen) || !gh_table_lock(l))
+    if (!changed(l, s, w) || !gh_table_lock(l))
         return 0;
     out->scope = scope;
     out->gen = s->gen;
     if ((out->gen & 1) == 0 &&
         gh_table_name(l, scope, out->gen, &kind, name) == 0) {
-        if (*seen >= from)
-            let_go(l, s, hour);
+        if (w->seen >= w->from)
+            let_go(l, s, w->hour);
         for (at = s->meters; gh_table_valid(l, at) && !built;) {
             struct gh_meter *m = gh_table_at(l, at);
 
             out->at = at;
-            if ((*seen)++ >= from && gh_table_meter_sum(m) != m->sent)
+            if (w->seen++ >= w->from && wants_flush(w, m))
                 built = write_flush(l, scripts, m, name, out, command);
+            if (built)
+                m->flushed_s = w->now_s;
             at = m->next;
         }
     }
     gh_table_unlock(l);
     return built;
+}
+
+/*
+ * A walk that was claimed leaves a while between two flushes of a meter, the
+ * longer the more meters there are. Any other flushes all that changed.
+ */
+static uint32_t
+pause_of(struct gh_limiter *l, uint64_t *cursor)
+{
+    uint32_t s = l->table->made[METER] / FLUSHES_S;
+
+    if (*cursor == 0) {
+        gh_table_walk(cursor, &l->table->meter_hand);
+        if (atomic_exchange(&l->table->meter_paced, 0) != 0)
+            *cursor |= PACED;
+    }
+    if ((*cursor & PACED) == 0)
+        return 0;
+    return s < PAUSE_MAX_S ? s : PAUSE_MAX_S;
 }
 
 int
@@ -234,24 +271,31 @@ gh_meter_next(struct gh_limiter *l, const struct gh_scripts *scripts,
               struct gh_meter_flush *out, struct gh_buffer *command)
 {
     _Atomic uint32_t *b = gh_table_at(l, l->table->buckets);
-    _Atomic uint32_t *hand = &l->table->meter_hand;
-    uint32_t hour = (uint32_t)(wall_ms / HOUR_MS), at, seen, steps;
+    struct walk w = {.hour = (uint32_t)(wall_ms / HOUR_MS),
+                     .now_s = (uint32_t)(wall_ms / 1000)};
     size_t left = budget * 16;
+    uint64_t paced;
+    uint32_t at, steps;
 
-    gh_table_walk(cursor, hand);
+    if (*cursor == GH_CURSOR_END)
+        return 0;
+    w.pause_s = pause_of(l, cursor);
+    paced = *cursor & PACED;
     while (*cursor != GH_CURSOR_END && left > 0) {
-        seen = 0;
+        w.seen = 0;
+        w.from = GH_WALK_SEEN(*cursor) & ~(uint32_t)PACED;
         at = b[gh_table_walk_bucket(l, *cursor)];
         left -= at == 0 ? 1 : left < 16 ? left : 16;
         for (steps = 0; gh_table_valid(l, at) && steps < METERS_MAX; steps++) {
-            if (flush_scope(l, scripts, at, hour, &seen, GH_WALK_SEEN(*cursor),
-                            out, command) == 1) {
-                *cursor = (*cursor & ~UINT64_C(0xffff)) | (seen & 0xffff);
+            if (flush_scope(l, scripts, at, &w, out, command) == 1) {
+                *cursor = (*cursor & ~UINT64_C(0x7fff)) | (w.seen & 0x7fff);
                 return 1;
             }
             at = gh_table_scope(l, at)->next;
         }
-        gh_table_walk_on(l, cursor, hand);
+        gh_table_walk_on(l, cursor, &l->table->meter_hand);
+        if (*cursor != GH_CURSOR_END)
+            *cursor |= paced;
     }
     return 0;
 }

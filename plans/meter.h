@@ -45,10 +45,14 @@ struct gh_meter_flush {
 bool gh_meter_claim(struct gh_limiter *l, uint64_t mono_ms,
                     uint64_t interval_ms);
 
-/* The next meter that changed since it was flushed: 1 (command appended; call
+/*
+ * The next meter that changed since it was flushed: 1 (command appended; call
  * again), or 0: `budget` slots were looked at, or the round is over and *cursor
- * is GH_CURSOR_END; it starts at 0. Meters of past hours that are flushed are
- * let go. */
+ * is GH_CURSOR_END; it starts at 0. A round that begins after a claim leaves
+ * alone what was flushed lately (a second for each 256 meters, at most 5
+ * minutes); any other flushes all. Meters of past hours that are flushed are
+ * let go.
+ */
 int gh_meter_next(struct gh_limiter *l, const struct gh_scripts *scripts,
                   uint64_t wall_ms, uint64_t *cursor, size_t budget,
                   struct gh_meter_flush *out, struct gh_buffer *command);

@@ -67,7 +67,8 @@ struct gh_meter {
     _Atomic uint32_t sent; /* the sum of figures that the store has */
     _Atomic uint64_t admitted;
     _Atomic uint32_t other[6];
-    uint32_t spare[4];
+    _Atomic uint32_t flushed_s; /* UTC seconds of the last flush */
+    uint32_t spare[3];
 };
 
 struct gh_symbol {
@@ -99,6 +100,7 @@ struct gh_limiter_table {
     _Atomic uint32_t hosts, round;
     _Atomic uint32_t local; /* there is no store but this host */
     _Atomic uint64_t pulse_at, sweep_at, meter_at;
+    _Atomic uint32_t meter_paced; /* the next walk was claimed, so is paced */
 };
 
 _Static_assert(sizeof(struct gh_scope) == 80, "scope");

@@ -187,6 +187,22 @@ faults_say_where(void **state)
     assert_int_equal(faults.at[1].column, 7);
 }
 
+/* Id-mapped, uid 0 of a service would write files of the host's uid 0. */
+static void
+a_root_is_read_only(void **state)
+{
+    json_t *s = check("command: x\nread_only: true\n");
+
+    assert_non_null(s);
+    json_decref(s);
+    assert_null(check("command: x\nread_only: false\n"
+                      "x-gatehouse: {rootfs: /srv/image}\n"));
+    assert_int_equal(faults.n, 1);
+    assert_int_equal(faults.at[0].line, 2);
+    assert_non_null(strstr(faults.at[0].message, "writable root"));
+    assert_non_null(strstr(faults.at[0].hint, "tmpfs"));
+}
+
 static void
 a_near_miss_is_named(void **state)
 {
@@ -331,6 +347,19 @@ the_floor_stands_under_every_profile(void **state)
 }
 
 static void
+the_shipped_profile_is_the_default(void **state)
+{
+    json_error_t where;
+    json_t *shipped = json_load_file("conf/seccomp/default.json", 0, &where);
+    json_t *own = gh_seccomp_default();
+
+    assert_non_null(shipped);
+    assert_true(json_equal(shipped, own));
+    json_decref(shipped);
+    json_decref(own);
+}
+
+static void
 calls_have_names(void **state)
 {
     char name[48];
@@ -351,12 +380,14 @@ main(void)
         cmocka_unit_test(every_value_arrives),
         cmocka_unit_test(parents_are_mounted_before_what_is_in_them),
         cmocka_unit_test(canonical_form_is_a_fixed_point),
+        cmocka_unit_test(a_root_is_read_only),
         cmocka_unit_test(faults_say_where),
         cmocka_unit_test(a_near_miss_is_named),
         cmocka_unit_test(life_has_its_defaults),
         cmocka_unit_test(environment_values_are_not_explained),
         cmocka_unit_test(the_default_filter),
         cmocka_unit_test(the_floor_stands_under_every_profile),
+        cmocka_unit_test(the_shipped_profile_is_the_default),
         cmocka_unit_test(calls_have_names),
     };
 
