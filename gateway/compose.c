@@ -152,7 +152,7 @@ static const struct row service_rows[] = {
     {"group_add", gh_compose_read_groups, NULL, NULL},
     {"working_dir", gh_compose_read_path, NULL, NULL},
     {"environment", gh_compose_read_environment, NULL, NULL},
-    {"read_only", gh_compose_read_bool, NULL, NULL},
+    {"read_only", gh_compose_read_read_only, NULL, NULL},
     {"tmpfs", gh_compose_read_tmpfs, NULL, NULL},
     {"volumes", gh_compose_read_volumes, NULL, NULL},
     {"cap_add", gh_compose_read_caps, NULL, NULL},

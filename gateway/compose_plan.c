@@ -321,8 +321,7 @@ fill_flags(struct build *b, const struct gh_compose_life *life)
     const char *rootfs = text_of(b->x, "rootfs");
 
     p->umask = life->listen == GH_COMPOSE_OWN_SOCKET ? 0007 : 0022;
-    if (!json_is_false(json_object_get(b->service, "read_only")))
-        p->flags |= GH_LAUNCH_READ_ONLY;
+    p->flags |= GH_LAUNCH_READ_ONLY;
     if (rootfs != NULL) {
         p->flags |= GH_LAUNCH_ROOTFS;
         p->rootfs = put(b, rootfs);

@@ -46,6 +46,21 @@ gh_compose_read_bool(const struct gh_compose_at *at)
     return gh_compose_fault(at, NULL, "true or false is wanted");
 }
 
+/* Of a service's root: it cannot be otherwise. */
+json_t *
+gh_compose_read_read_only(const struct gh_compose_at *at)
+{
+    json_t *value = gh_compose_read_bool(at);
+
+    if (value == NULL || json_is_true(value))
+        return value;
+    json_decref(value);
+    return gh_compose_fault(at,
+                            "mount a tmpfs or a named volume where it writes",
+                            "not possible here: what uid 0 writes into a "
+                            "writable root is uid 0's on the host");
+}
+
 json_t *
 gh_compose_read_size(const struct gh_compose_at *at)
 {

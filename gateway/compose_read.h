@@ -10,6 +10,7 @@
 
 /* compose_read.c: scalars */
 json_t *gh_compose_read_bool(const struct gh_compose_at *at);
+json_t *gh_compose_read_read_only(const struct gh_compose_at *at);
 json_t *gh_compose_read_size(const struct gh_compose_at *at);
 json_t *gh_compose_read_duration(const struct gh_compose_at *at);
 json_t *gh_compose_read_pids(const struct gh_compose_at *at);

@@ -70,7 +70,7 @@ mount_ok(const struct gh_launch_plan *p, const struct gh_launch_mount *m)
         return false;
     switch (m->kind) {
     case GH_LAUNCH_BIND:
-        return path_ok(p, m->source);
+        return (m->flags & GH_LAUNCH_RO) != 0 && path_ok(p, m->source);
     case GH_LAUNCH_VOLUME:
         return text_ok(p, m->source, false) &&
                gh_name_valid(gh_slice_str(gh_launch_text(p, m->source)));
@@ -118,12 +118,10 @@ value_fault(const struct gh_launch_plan *p)
         return "flags or port";
     if ((p->flags & GH_LAUNCH_EGRESS_GATE) && !(p->flags & GH_LAUNCH_VETH))
         return "egress without a link";
-    if (!(p->flags & (GH_LAUNCH_ROOTFS | GH_LAUNCH_READ_ONLY)))
-        return "a writable root of the host";
-    if ((p->flags & GH_LAUNCH_SOCKET_DIR) &&
-        (!(p->flags & GH_LAUNCH_READ_ONLY) ||
-         (p->flags & GH_LAUNCH_NO_LANDLOCK)))
-        return "shared sockets without a read-only root and Landlock";
+    if (!(p->flags & GH_LAUNCH_READ_ONLY))
+        return "a writable root";
+    if ((p->flags & GH_LAUNCH_SOCKET_DIR) && (p->flags & GH_LAUNCH_NO_LANDLOCK))
+        return "shared sockets without Landlock";
     if (((p->flags & GH_LAUNCH_ROOTFS) != 0) != (p->rootfs != 0) ||
         (p->rootfs != 0 && !path_ok(p, p->rootfs)))
         return "rootfs";

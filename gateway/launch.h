@@ -41,7 +41,7 @@
      (1ull << 10 /* NET_BIND_SERVICE */))
 
 enum gh_launch_flag {
-    GH_LAUNCH_READ_ONLY = 1 << 0, /* the root; always set for the host's */
+    GH_LAUNCH_READ_ONLY = 1 << 0, /* the root; a plan without it is refused */
     GH_LAUNCH_ROOTFS = 1 << 1,    /* root is the directory `rootfs` */
     GH_LAUNCH_VETH = 1 << 2,      /* a link to the gate; else loopback alone */
     GH_LAUNCH_EGRESS_GATE = 1 << 3, /* it may call the gate's ports */
@@ -52,7 +52,7 @@ enum gh_launch_flag {
 };
 
 enum gh_launch_mount_kind {
-    GH_LAUNCH_BIND = 1, /* `source`: a path of the host beneath allowed roots */
+    GH_LAUNCH_BIND = 1, /* `source`: a path of the host; always GH_LAUNCH_RO */
     GH_LAUNCH_VOLUME,   /* `source`: a volume's name; kept across restarts */
     GH_LAUNCH_TMPFS,    /* of `size` bytes */
     GH_LAUNCH_FILE      /* `size` bytes at heap offset `source`, read-only */

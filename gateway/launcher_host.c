@@ -194,7 +194,7 @@ gh_launcher_ids(struct gh_launcher *l, const char *name)
 
 /* ---- what there is */
 
-static const char *const standard_roots[] = {"/usr",
+static const char *const shown[] = {"/usr",
                                              "/etc/alternatives",
                                              "/etc/ssl",
                                              "/etc/ld.so.cache",
@@ -212,21 +212,6 @@ static const char *const standard_roots[] = {"/usr",
                                              "/etc/protocols",
                                              "/etc/magic",
                                              NULL};
-
-static const char *roots[GH_GATEHOUSED_PATHS + 32];
-
-static void
-collect_roots(struct gh_launcher *l)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; standard_roots[i] != NULL; i++)
-        roots[n++] = standard_roots[i];
-    for (unsigned i = 0; i < l->options->nallow; i++)
-        roots[n++] = l->options->allow[i];
-    roots[n] = NULL;
-    l->house.roots = roots;
-}
 
 static void
 read_boot_id(char boot[40])
@@ -303,7 +288,8 @@ gh_launcher_look(struct gh_launcher *l, struct gh_error *e)
     l->house.dir = o->dir;
     l->house.group = o->group;
     l->house.control_group = o->control.gid;
-    collect_roots(l);
+    l->house.shown = shown;
+    l->house.allowed = o->allow;
     read_boot_id(l->house.boot);
     l->house.null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (l->house.null < 0)

@@ -192,14 +192,14 @@ open_listener(struct birth *b)
 
 /* ---- mounts, by descriptor */
 
-/* Is `path` one of the allowed roots or beneath one? */
+/* Is `path` one of these or beneath one? */
 static bool
-allowed(const struct gh_sandbox_house *h, const char *path)
+beneath(const char *const *roots, const char *path)
 {
-    for (size_t i = 0; h->roots[i] != NULL; i++) {
-        size_t n = strlen(h->roots[i]);
+    for (size_t i = 0; roots[i] != NULL; i++) {
+        size_t n = strlen(roots[i]);
 
-        if (strncmp(path, h->roots[i], n) == 0 &&
+        if (strncmp(path, roots[i], n) == 0 &&
             (path[n] == '\0' || path[n] == '/'))
             return true;
     }
@@ -231,13 +231,15 @@ clone_bind(struct birth *b, const struct gh_launch_mount *m)
     const char *path = gh_launch_text(b->s->plan, m->source);
     int place, tree;
 
-    if (!allowed(b->s->house, path))
+    if (!beneath(b->s->house->shown, path) &&
+        !beneath(b->s->house->allowed, path))
         gh_sandbox_fail(b->s, EPERM, "policy: host path %s", path);
     place = open_host(path);
     if (place < 0 && (m->flags & GH_LAUNCH_OPTIONAL))
         return -1;
     NEED(place, "host path %s", path);
-    tree = gh_sandbox_clone_tree(place, "", attributes(m), true);
+    tree = gh_sandbox_clone_tree(place, "", attributes(m) | MOUNT_ATTR_RDONLY,
+                                 true);
     NEED(tree, "host path %s", path);
     close(place);
     return tree;
@@ -326,18 +328,25 @@ clone_host_root(struct birth *b)
     make_traps(b);
 }
 
+/*
+ * The files of a rootfs are shown by id-mapping: uid 0 inside is uid 0 on the
+ * host's disk. Written there, a setuid program would be root's for all others
+ * of the host. So it is read-only from the beginning, and never the host's own
+ * programs.
+ */
 static void
 clone_rootfs(struct birth *b)
 {
     const char *path = gh_launch_text(b->s->plan, b->s->plan->rootfs);
     int place;
 
-    if (!allowed(b->s->house, path))
+    if (!beneath(b->s->house->allowed, path))
         gh_sandbox_fail(b->s, EPERM, "policy: rootfs %s", path);
     place = open_host(path);
     NEED(place, "rootfs %s", path);
     b->parts.root = gh_sandbox_clone_tree(
-        place, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false);
+        place, "", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+        false);
     NEED(b->parts.root, "rootfs %s", path);
     close(place);
 }

@@ -23,7 +23,8 @@ struct gh_sandbox_house {
     struct gh_network network;
     gid_t group;              /* of the gate and control */
     gid_t control_group;      /* who reads logs */
-    const char *const *roots; /* host paths that may be bound; NULL ends */
+    const char *const *shown;   /* of the host for every service; NULL ends */
+    const char *const *allowed; /* what the admin allows, also as a rootfs */
     int shim;                 /* gatehouse-shim, a sealed copy */
     int shim_path;     /* the file itself, O_PATH, for services with an init */
     int null, fuse;    /* /dev/null, and 1 when /dev/fuse is usable */

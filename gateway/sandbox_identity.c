@@ -174,8 +174,6 @@ allow_all(int set, const struct gh_launch_plan *p, uint64_t all)
     uint64_t files = all & (READ | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE |
                             FS_IOCTL_DEV);
 
-    if (!(p->flags & GH_LAUNCH_READ_ONLY))
-        return allow(set, "/", write);
     if (allow(set, "/", READ) != 0 || allow(set, "/tmp", write) != 0 ||
         allow(set, "/dev/shm", write) != 0 || allow(set, "/dev", files) != 0 ||
         allow(set, "/proc", files) != 0 || allow(set, "/run", write) != 0 ||

@@ -73,7 +73,7 @@ open_place(const struct inside *in, const char *path)
 }
 
 /* Makes the directories of a path (all of it, or all but the last part). In a
- * rootfs that cannot be written they must be there already. */
+ * rootfs they must be there already. */
 static int
 make_place(const struct inside *in, const char *path, bool whole)
 {
@@ -391,9 +391,8 @@ fill_root(struct inside *in)
     attach_tmpfs(in, "/run", p->tmp_size, 01777, PRIVATE);
     place_mounts(in);
     place_traps(in);
-    if (p->flags & GH_LAUNCH_READ_ONLY)
-        NEED(mount_setattr(in->root, "", AT_EMPTY_PATH, &ro, sizeof(ro)),
-             "read-only root");
+    NEED(mount_setattr(in->root, "", AT_EMPTY_PATH, &ro, sizeof(ro)),
+         "read-only root");
 }
 
 static void
