@@ -98,6 +98,15 @@ def test_a_key_rotated_at_lemonldap_works_without_a_restart(lemon_site):
     assert reply.url == lemon_site.page
 
 
+def test_a_key_rotated_a_moment_ago_delays_a_login_and_no_more(site):
+    with FakeIdp() as provider:
+        fresh = Site(site.stack, provider,
+                     fake_item(provider, site.origin, "fresh"), "fresh")
+        for _ in range(3):
+            provider.rotate()
+            fresh.login()
+
+
 # ---- the way in
 
 def test_the_session_cookie_is_a_host_cookie(site):
