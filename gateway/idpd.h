@@ -190,8 +190,8 @@ enum gh_idpd_refreshed {
     GH_IDPD_NO_KEEPER /* no such provider */
 };
 
-/* Asks for fresh keys, unless a fetch was begun within `least_ms`; single
- * flight. `wait`: until they are in the catalog. */
+/* Asks for fresh keys, unless a fetch was begun within `least_ms` (a second or
+ * less is waited for); single flight. `wait`: until they are in the catalog. */
 enum gh_idpd_refreshed gh_idpd_keeper_refresh(struct gh_idpd *d,
                                               struct gh_slice name,
                                               uint64_t least_ms, bool wait);

@@ -252,10 +252,15 @@ check_id_token(struct login *l)
 {
     enum gh_jwt_fault jwt;
     enum gh_oidc_fault f = verify(l, &jwt);
+    int again;
 
-    if (f == GH_OIDC_ID_TOKEN && jwt == GH_JWT_UNKNOWN_KEY &&
-        gh_idpd_keeper_refresh(l->r->d, l->r->name, LOGIN_REFRESH_MS, true) ==
-            GH_IDPD_FETCHED) {
+    /* twice: the first fetch may have been on its way before the key was */
+    for (again = 0;
+         again < 2 && f == GH_OIDC_ID_TOKEN && jwt == GH_JWT_UNKNOWN_KEY;
+         again++) {
+        if (gh_idpd_keeper_refresh(l->r->d, l->r->name, LOGIN_REFRESH_MS,
+                                   true) != GH_IDPD_FETCHED)
+            break;
         if (find_provider(l) == ENDED)
             return ENDED;
         f = verify(l, &jwt);

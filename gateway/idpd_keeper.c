@@ -22,8 +22,9 @@
 #define WATCH_MS 300u  /* how soon a new provider is seen */
 #define WAIT_MS 12000u /* the longest a caller waits for a fetch */
 #define PROVIDERS_MAX 64
-#define CALLS_MAX 16   /* logins at one provider at a time */
-#define WAITERS_MAX 64 /* who wait for one fetch */
+#define CALLS_MAX 16      /* logins at one provider at a time */
+#define PATIENCE_MS 1000u /* rather wait so long than not fetch */
+#define WAITERS_MAX 64    /* who wait for one fetch */
 
 struct gh_idpd_keeper {
     struct gh_idpd_keeper *next;
@@ -286,37 +287,45 @@ keep(void *arg)
 
 /* ---- callers */
 
+/* Lock held; until the round that is asked for is over. */
+static enum gh_idpd_refreshed
+await(struct gh_idpd_keepers *ks, struct gh_idpd_keeper *k)
+{
+    uint64_t until = gh_idpd_mono_ms() + WAIT_MS, round = k->rounds;
+
+    if (k->waiters >= WAITERS_MAX)
+        return GH_IDPD_FAILED;
+    k->waiters++; /* it must not be freed below us */
+    while (!k->stop && k->rounds == round && gh_idpd_mono_ms() < until)
+        wait_until(&k->ended, &ks->lock, until);
+    k->waiters--;
+    return k->rounds != round && k->good ? GH_IDPD_FETCHED : GH_IDPD_FAILED;
+}
+
 enum gh_idpd_refreshed
 gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name,
                        uint64_t least_ms, bool wait)
 {
     struct gh_idpd_keepers *ks = d->keepers;
-    enum gh_idpd_refreshed answer = GH_IDPD_ASKED;
-    uint64_t now = gh_idpd_mono_ms(), until = now + WAIT_MS, round;
+    enum gh_idpd_refreshed answer;
     struct gh_idpd_keeper *k;
+    bool recent;
 
     pthread_mutex_lock(&ks->lock);
     k = find(ks, name);
+    recent = k != NULL && !k->busy && k->begun_ms != 0 &&
+             gh_idpd_mono_ms() - k->begun_ms < least_ms;
     if (k == NULL || k->stop) {
         answer = GH_IDPD_NO_KEEPER;
-    } else if (!k->busy && k->begun_ms != 0 && now - k->begun_ms < least_ms) {
+    } else if (recent && !(wait && least_ms <= PATIENCE_MS)) {
         answer = k->good ? GH_IDPD_RECENT : GH_IDPD_FAILED;
-    } else if (wait && k->waiters >= WAITERS_MAX) {
-        answer = GH_IDPD_FAILED;
     } else {
-        if (!k->busy) {
+        if (recent)
+            k->due_ms = k->begun_ms + least_ms;
+        else if (!k->busy)
             k->asked = true;
-            pthread_cond_signal(&k->wake);
-        }
-        round = k->rounds;
-        k->waiters++; /* it must not be freed below us */
-        while (wait && !k->stop && k->rounds == round &&
-               gh_idpd_mono_ms() < until)
-            wait_until(&k->ended, &ks->lock, until);
-        k->waiters--;
-        if (wait)
-            answer = k->rounds != round && k->good ? GH_IDPD_FETCHED
-                                                   : GH_IDPD_FAILED;
+        pthread_cond_signal(&k->wake);
+        answer = wait ? await(ks, k) : GH_IDPD_ASKED;
     }
     pthread_mutex_unlock(&ks->lock);
     return answer;
