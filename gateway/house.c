@@ -200,8 +200,9 @@ gh_house_all_ended(struct gh_house_service *s)
     struct gh_house *h = s->house;
 
     if (s->removing && s->wanted == NULL) {
-        if (!gh_house_ask(h, GH_LAUNCH_REMOVE, s->name, 0, s->remove_volumes))
-            return; /* asked again by gh_house_removed's absence: on connect */
+        /* gh_house_removed() ends it; until then it is asked again. */
+        gh_house_ask(h, GH_LAUNCH_REMOVE, s->name, 0, s->remove_volumes);
+        gh_house_set_timer(&s->replicas[0], 1000);
         return;
     }
     s->removing = s->restarting = false;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define RETRY_US 200000
+#define ABOUT_TO_START_MS 100
 
 /* ---- questions */
 
@@ -221,8 +222,13 @@ on_adopt(struct gh_house *h, const struct gh_launch_answer *a, int fds[2])
 {
     struct gh_house_replica *r = replica_of(h, a);
 
-    if (r == NULL || a->code == GH_EUNAVAILABLE)
-        return; /* about to start: its answer was lost, EXITED or LIST tell */
+    if (r == NULL)
+        return;
+    if (a->code == GH_EUNAVAILABLE) {
+        if (r->phase == GH_HOUSE_ASKED || r->phase == GH_HOUSE_STARTING)
+            gh_house_set_timer(r, ABOUT_TO_START_MS);
+        return;
+    }
     if (a->code == GH_OK)
         take_process(r, a);
     if (a->code != GH_OK || !a->alive) {

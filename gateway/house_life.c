@@ -394,6 +394,17 @@ end_later(struct gh_house_replica *r)
     return GH_HOUSE_STARTING;
 }
 
+/* A start of somebody before us is under way: who asked for it is gone, so
+ * its end is asked for. */
+static enum gh_house_phase
+ask_again(struct gh_house_replica *r)
+{
+    gh_house_clear_timer(r);
+    gh_house_ask(r->service->house, GH_LAUNCH_ADOPT, r->service->name, r->index,
+                 0);
+    return r->phase;
+}
+
 static enum gh_house_phase
 found(struct gh_house_replica *r)
 {
@@ -420,6 +431,7 @@ static const struct {
     {GH_HOUSE_ASKED, GH_HOUSE_STALE, stop},
     {GH_HOUSE_ASKED, GH_HOUSE_ABSENT, begin},
     {GH_HOUSE_ASKED, GH_HOUSE_END, end_later},
+    {GH_HOUSE_ASKED, GH_HOUSE_TIMER, ask_again},
     {GH_HOUSE_NEW, GH_HOUSE_END, end_now},
     {GH_HOUSE_NEW, GH_HOUSE_TIMER, begin},
 
@@ -430,6 +442,7 @@ static const struct {
     {GH_HOUSE_STARTING, GH_HOUSE_REFUSED, refused},
     {GH_HOUSE_STARTING, GH_HOUSE_EXITED, after_stop},
     {GH_HOUSE_STARTING, GH_HOUSE_END, end_later},
+    {GH_HOUSE_STARTING, GH_HOUSE_TIMER, ask_again},
 
     {GH_HOUSE_WAITING, GH_HOUSE_READY, be_up},
     {GH_HOUSE_WAITING, GH_HOUSE_SILENT, wait_more},
