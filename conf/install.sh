@@ -53,5 +53,5 @@ fill 644 "$prefix/lib/tmpfiles.d" gatehouse.conf conf/systemd/gatehouse.tmpfiles
 put 644 "$doc" README.md LICENSE NOTICE
 put 644 "$doc/docs" docs/*.md
 put 644 "$doc/examples" conf/nginx/production.conf.example \
-    conf/demo/gatehouse.yaml.in
+    conf/demo/gatehouse.yaml.in conf/seccomp/default.json
 echo "installed below $dest$prefix; next: conf/README.md, \"A host\""
