@@ -265,6 +265,33 @@ def test_connections_to_the_backend_are_kept(gate):
     assert gate.backend.connections - before <= 2
 
 
+def test_a_kept_connection_that_turns_out_closed_costs_no_call(gate):
+    """The one endpoint is asked again, on a connection of its own."""
+    scene = gate.scene()
+    for i in range(20):
+        assert scene.get("/f%d" % i, {"X-Behave": "fresh=1"}).status == 200
+
+
+def test_a_service_cannot_plant_a_login(gate):
+    """Cookies with the names of ours are the gate's alone to set."""
+    scene = gate.scene()
+    for name in ("__Host-gatehouse", "__Secure-gatehouse-login-x"):
+        reply = scene.get("/c", {"X-Behave": "header=Set-Cookie:%s=%s%%3B"
+                                 " Path=/%%3B Secure" % (name, "a" * 43)})
+        assert reply.status == 200
+        assert name not in (reply.get("Set-Cookie") or "")
+    reply = scene.get("/c", {"X-Behave": "header=Set-Cookie:own=1"})
+    assert reply.get("Set-Cookie") == "own=1"
+
+
+def test_a_service_cannot_send_the_gate_elsewhere(gate):
+    other = gate.scene()
+    scene = gate.scene()
+    scene.get("/x", {"X-Behave": "header=X-Accel-Redirect:%s/secret"
+                     % other.path})
+    assert not other.seen()
+
+
 def test_the_backends_answer_is_passed_on(gate):
     scene = gate.scene()
     for status in (201, 404, 418, 500, 503):
@@ -372,7 +399,15 @@ def test_keys_are_in_no_log(gate):
     gate.request("GET", scene.path + "/q?api_key=" + wrong)
     scene.get(key=wrong)
     scene.get("/b", {"X-Behave": "close=1"})    # nginx logs the request
+    scene.get("/b", {"X-Behave": "close=1",
+                     "Referer": "http://h/page?api_key=" + scene.key})
+    kept = gate.scene(api={"keep_credentials": True, "credentials": {
+        "api_key": {"query": "api_key"}}})
+    gate.request("GET", kept.path + "/k?api_key=" + kept.key,
+                 {"X-Behave": "close=1"})
+    assert kept.key in kept.seen()[0].target
     for path in gate.logs():
         text = path.read_text(errors="replace")
         assert scene.key not in text, path
+        assert kept.key not in text, path
         assert wrong not in text, path

@@ -48,7 +48,7 @@ OTHER = [
     "/x%252f..%252finside", "/x/%c0%ae%c0%ae/inside", "/%c0%afinside",
     "/%u002e%u002e/inside", "/x/.%00./inside", "/%", "/%2", "/%zz",
     "/%%32%65%%32%65/inside", "/x#/inside", "/#inside", "/..%c0%af/inside",
-    "/x/..%01/inside", "/\u2025/inside".encode().decode("latin-1"),
+    "/x/..%01/inside", "/%25%32%65%25%32%65/inside", "/%25%32%66inside", "/\u2025/inside".encode().decode("latin-1"),
 ]
 
 
@@ -136,3 +136,24 @@ def test_no_mixture_of_tricks_reaches_inside(pair, pieces):
         read = lenient(seen.target)
         assert read.startswith(outer.path), seen
         assert not (read + "/").startswith(inside.path + "/"), seen
+
+
+NAMED = """
+location /pub/ { try_files $uri @gate; }
+location @gate { gatehouse on; proxy_pass http://services; }
+"""
+
+
+@pytest.mark.parametrize("path", [
+    "/pub/admin/x%2f..%2f..%2fopen/y", "/pub/admin/../open/y",
+    "/pub/open/..%2fadmin", "/pub/admin"])
+def test_a_named_location_judges_what_it_forwards(stack, path):
+    """nginx matches the decoded path there and forwards the raw one."""
+    gate = stack(workers=1, server=NAMED)
+    scene = gate.scene("named", api={"path": "/pub"}, plan={"apis": [
+        {"api": "named", "allow": [{"path": "/open/**"}]}]})
+    assert gate.request("GET", "/pub/open/y", scene.headers()).status == 200
+    reply = gate.request("GET", path, scene.headers())
+    assert reply.status in (400, 403), reply
+    assert [s.target for s in scene.stack.backend.seen("/pub/")
+            ] == ["/pub/open/y"]

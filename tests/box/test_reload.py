@@ -90,6 +90,20 @@ def test_the_gate_opens_with_redis_and_control_down(stack):
     gate.redis.start()
 
 
+def test_a_catalog_to_which_nothing_was_ever_applied(stack):
+    """Every path is no API, and the first apply is served at once."""
+    gate = stack(workers=1, empty=True)
+    pids = gate.gate.worker_pids()
+    for _ in range(5):
+        reply = gate.request("GET", "/x", {"X-API-Key": "any"})
+        assert (reply.status, reply.code) in ((404, "no_api"),
+                                              (503, "gate_unavailable"))
+    gate.add({"services": [{"name": "echo", "url": gate.echo_url}]})
+    scene = gate.scene()
+    wait_for("the first API", lambda: scene.get().status == 200, 1)
+    assert gate.gate.worker_pids() == pids
+
+
 def test_edits_under_load_never_break_a_call(stack):
     """While plans, applications and keys change, every call gets the old
     answer or the new one."""

@@ -4,7 +4,8 @@
 It runs on a thread of its own. An answer is JSON {method, target, headers,
 length}. A request may order misbehaviour by `X-Behave: a=b&c=d`:
 status=N, size=N (bytes of body), delay=S (seconds before the answer), hang=1
-(no answer), close=1 (close without an answer), cut=1 (half an answer),
+(no answer), close=1 (close without an answer), fresh=1 (the same, unless it
+is the first request of its connection), cut=1 (half an answer),
 trickle=S (seconds between bytes), header=Name:Value, upgrade=1 (101, then
 echo), wait=NAME (until Backend.release(NAME)).
 """
@@ -124,23 +125,25 @@ class Backend:
 
     async def _serve(self, reader, writer):
         self.connections += 1
-        connection = self.connections
+        connection, first = self.connections, True
         try:
-            while await self._one(connection, reader, writer):
-                pass
+            while await self._one(connection, first, reader, writer):
+                first = False
         except (OSError, asyncio.IncompleteReadError,
                 asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    async def _one(self, connection, reader, writer):
+    async def _one(self, connection, first, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
         seen = Seen(connection, head[:-4])
         self.count += 1
         self.requests.append(seen)
         await self._body(seen, reader)
         orders = dict(urllib.parse.parse_qsl(seen.get("X-Behave", "")))
+        if "fresh" in orders and not first:
+            return False
         if not orders:
             writer.write(_answer(seen, {}))
         elif not await self._misbehave(seen, orders, reader, writer):

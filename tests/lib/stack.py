@@ -286,10 +286,11 @@ class Stack:
     """The processes and the document of one installation."""
 
     def __init__(self, workers=2, zone="16m", aof=True, control=(),
-                 prepare=None, redis_config=(), **gate):
+                 prepare=None, redis_config=(), empty=False, **gate):
         self.gate_options = dict(gate, workers=workers, zone=zone)
         self.control_options = list(control)
         self.prepare = prepare          # called with the directory, early
+        self.empty = empty              # nothing is ever applied
         self.aof, self.redis_config = aof, redis_config
         self.document = {"gatehouse": 1, **{k: [] for k in KINDS}}
         self.numbers = itertools.count(1)
@@ -318,7 +319,9 @@ class Stack:
                                self.dir / "sock/redis.sock", self.aof,
                                self.redis_config).start()
             self.start_control()
-            self.add({"services": [{"name": "echo", "url": self.echo_url}]})
+            if not self.empty:
+                self.add({"services": [{"name": "echo",
+                                        "url": self.echo_url}]})
             self.gate = self.add_gate(**self.gate_options)
         except BaseException:
             self.stop(quiet=True)
@@ -390,7 +393,8 @@ class Stack:
         gate = Gate(self, **options)
         self.gates.append(gate)
         gate.start()
-        self.wait_leases(gate)
+        if not self.empty:
+            self.wait_leases(gate)
         return gate
 
     def wait_leases(self, gate):
