@@ -17,6 +17,7 @@ static struct {
     struct gh_catalog              *catalog;
     ngx_event_t                     turn;       /* ends the transaction */
     ngx_uint_t                      inside;
+    ngx_uint_t                      ready;      /* routes of "generation" */
     ngx_msec_t                      retry;      /* opening it failed */
     uint64_t                        generation;
     ngx_log_t                      *log;
@@ -128,7 +129,7 @@ ngx_http_gatehouse_catalog_begin(void)
     struct gh_error  e;
 
     if (ngx_http_gatehouse_cat.inside) {
-        return NGX_OK;
+        return ngx_http_gatehouse_cat.ready ? NGX_OK : NGX_DECLINED;
     }
 
     if (ngx_http_gatehouse_cat.catalog == NULL
@@ -148,15 +149,18 @@ ngx_http_gatehouse_catalog_begin(void)
 
     generation = gh_catalog_generation(ngx_http_gatehouse_cat.catalog);
 
-    if (generation == ngx_http_gatehouse_cat.generation) {
+    if (ngx_http_gatehouse_cat.ready
+        && generation == ngx_http_gatehouse_cat.generation)
+    {
         return NGX_OK;
     }
 
     ngx_http_gatehouse_cat.generation = generation;
+    ngx_http_gatehouse_cat.ready = 1;
 
     if (ngx_http_gatehouse_routes_walk() != NGX_OK) {
         ngx_http_gatehouse_routes_drop();
-        ngx_http_gatehouse_cat.generation = 0;      /* next turn again */
+        ngx_http_gatehouse_cat.ready = 0;           /* next turn again */
         return NGX_DECLINED;
     }
 
