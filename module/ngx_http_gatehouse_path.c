@@ -192,7 +192,9 @@ ngx_http_gatehouse_path_step(ngx_http_request_t *r,
         return NGX_HTTP_GATEHOUSE_BAD_PROTOCOL;
     }
 
-    if (!r->valid_unparsed_uri || r->internal) {
+    /* a named location keeps the raw form, and nginx forwards it */
+
+    if (!r->valid_unparsed_uri) {
         return ngx_http_gatehouse_path_decoded(r->uri.data,
                                                r->uri.data + r->uri.len)
                ? NGX_HTTP_GATEHOUSE_PASS : NGX_HTTP_GATEHOUSE_BAD_PATH;
