@@ -117,7 +117,9 @@ ngx_http_gatehouse_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ngx_addr_t  *addr;
 
-    if (peer->tried >= peer->service->n) {
+    /* nginx counts the tries: a kept connection that was closed has one more */
+
+    if (peer->service->n == 0) {
         return NGX_BUSY;
     }
 
