@@ -289,7 +289,7 @@ def test_a_service_cannot_send_the_gate_elsewhere(gate):
     scene = gate.scene()
     scene.get("/x", {"X-Behave": "header=X-Accel-Redirect:%s/secret"
                      % other.path})
-    assert not other.seen()
+    assert not [s for s in other.seen() if s.path.startswith(other.path)]
 
 
 def test_the_backends_answer_is_passed_on(gate):
