@@ -2,7 +2,6 @@
 /* The catalog on a real LMDB environment in a fresh directory. */
 #include "arena.h"
 #include "catalog.h"
-#include "record.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -660,40 +659,6 @@ test_killed_writer_and_reader(void **state)
     expect_route(f, "h", "/two", "one");
 }
 
-/* A record cut or changed anywhere is refused or decodes to something sane. */
-static void
-test_damaged_records(void **state)
-{
-    struct fixture *f = *state;
-    const struct gh_metric metrics[] = {{S("hits"), -1}, {S("search"), 0}};
-    const struct gh_rule rules[] = {{{GH_GET, S("/s/{q}")}, 1, 3, true}};
-    const struct gh_limit limits[] = {
-        {S(""), S("hits"), GH_SECOND, GH_HARD, 1000}};
-    struct gh_api v = api("httpbin", "/httpbin", any_host, 1), got;
-    struct gh_buffer b = GH_BUFFER_INIT;
-    size_t i;
-
-    v.metrics = metrics;
-    v.nmetrics = 2;
-    v.rules = rules;
-    v.nrules = 1;
-    v.limits = (struct gh_limits){limits, 1};
-    gh_record_write_api(&b, &v, 7);
-    for (i = 0; i < b.len; i++)
-        assert_int_equal(gh_record_read_api(gh_slice(b.data, i), &f->a, &got),
-                         -1);
-    for (i = 0; i < b.len; i++) {
-        b.data[i] ^= 0xff;
-        if (gh_record_read_api(gh_buffer_slice(&b), &f->a, &got) == 0) {
-            assert_true(got.nrules == 0 || got.rules[0].metric < got.nmetrics);
-            assert_true(got.limits.at[0].period < GH_PERIODS);
-        }
-        b.data[i] ^= 0xff;
-    }
-    assert_int_equal(gh_record_read_api(gh_buffer_slice(&b), &f->a, &got), 0);
-    gh_buffer_finish(&b);
-}
-
 int
 main(void)
 {
@@ -715,7 +680,6 @@ main(void)
         T(test_full_catalog_keeps_what_it_had),
         T(test_growth),
         T(test_killed_writer_and_reader),
-        T(test_damaged_records),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
