@@ -473,28 +473,6 @@ write_state(int home, const struct gh_shim_state *state)
     return rc;
 }
 
-/*
- * Joining a v1 group makes the kernel wait for a grace period of RCU. So the
- * parent does it, while pid 1 builds its root.
- */
-static void
-join_groups(struct birth *b, pid_t pid)
-{
-    char text[16];
-
-    snprintf(text, sizeof(text), "%d", (int)pid);
-    for (int i = 0; i < GH_CGROUP_N; i++) {
-        int fd;
-
-        if (b->parts.groups[i] < 0 || b->s->house->cgroups.at[i].v2)
-            continue;
-        fd = openat(b->parts.groups[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
-        NEED(fd, "cgroup");
-        NEED(write(fd, text, strlen(text)), "cgroup");
-        close(fd);
-    }
-}
-
 static void
 fill_state(struct birth *b, pid_t pid)
 {
@@ -633,12 +611,10 @@ gh_sandbox_run(const struct gh_sandbox *s)
     write_maps(b, pid);
     map_rootfs(b, pid);
     NEED(write(b->wake, "", 1), "wake");
-    join_groups(b, pid);
     fill_state(b, pid);
     NEED(write_state(b->home, &b->state), "state");
     report_birth(b, pidfd);
     close(b->parts.notify);
-    NEED(write(b->wake, "", 1), "wake");
     become_shim(s->house, s->plan->replica,
                 (int[SHIM_FDS]){b->home, b->logs, pidfd, b->parts.fifo,
                                 b->shim_notify, b->parts.fuse[0],

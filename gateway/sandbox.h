@@ -21,11 +21,11 @@ struct gh_sandbox_house {
     const char *dir; /* of the installation */
     struct gh_cgroups cgroups;
     struct gh_network network;
-    gid_t group;              /* of the gate and control */
-    gid_t control_group;      /* who reads logs */
+    gid_t group;                /* of the gate and control */
+    gid_t control_group;        /* who reads logs */
     const char *const *shown;   /* of the host for every service; NULL ends */
     const char *const *allowed; /* what the admin allows, also as a rootfs */
-    int shim;                 /* gatehouse-shim, a sealed copy */
+    int shim;                   /* gatehouse-shim, a sealed copy */
     int shim_path;     /* the file itself, O_PATH, for services with an init */
     int null, fuse;    /* /dev/null, and 1 when /dev/fuse is usable */
     unsigned landlock; /* ABI, 0 = none */
@@ -76,7 +76,7 @@ uint64_t gh_sandbox_start_time(pid_t pid);
 
 /* What pid 1 is handed: mounts as descriptors, in the plan's order. */
 struct gh_sandbox_parts {
-    int sync; /* a byte: the id maps are there; another: groups */
+    int sync; /* a byte arrives when the id maps are there */
     int groups[GH_CGROUP_N];
     int root;                     /* rootfs, or -1 for the host's */
     int usr[8];                   /* host root: see gh_sandbox_usr */

@@ -395,6 +395,28 @@ fill_root(struct inside *in)
          "read-only root");
 }
 
+/*
+ * Limits of v1. By "0" in `tasks` a thread moves itself, which needs no lock
+ * over all forks of the host (kernel/cgroup/cgroup.c,
+ * cgroup_procs_write_start); any other way waits for a grace period of RCU,
+ * some 10 ms.
+ */
+static void
+join_groups(const struct inside *in)
+{
+    for (int i = 0; i < GH_CGROUP_N; i++) {
+        int fd;
+
+        if (in->parts->groups[i] < 0 || in->s->house->cgroups.at[i].v2)
+            continue;
+        fd = openat(in->parts->groups[i], "tasks", O_WRONLY | O_CLOEXEC);
+        NEED(fd, "cgroup");
+        NEED(write(fd, "0", 1), "cgroup");
+        close(fd);
+    }
+    NEED(unshare(CLONE_NEWCGROUP), "cgroup namespace");
+}
+
 static void
 await_parent(const struct inside *in)
 {
@@ -504,6 +526,7 @@ gh_sandbox_inside(const struct gh_sandbox *s,
         if (parts->fuse[i] >= 0)
             close(parts->fuse[i]);
     await_parent(in); /* the id maps are written */
+    join_groups(in);
     NEED(setresgid(0, 0, 0), "gid 0 of the namespace");
     NEED(setresuid(0, 0, 0), "uid 0 of the namespace");
     umask(0);
@@ -516,8 +539,6 @@ gh_sandbox_inside(const struct gh_sandbox *s,
     if (setsid() < 0 && errno != EPERM)
         gh_sandbox_fail(s, errno, "session");
     set_limits(in);
-    await_parent(in); /* we are in our groups */
-    NEED(unshare(CLONE_NEWCGROUP), "cgroup namespace");
     NEED(gh_sandbox_identity(p, where, sizeof(where)), "%s", where);
     NEED(gh_sandbox_landlock(s, where, sizeof(where)), "%s", where);
     NEED(chdir(cwd == NULL ? "/" : cwd), "working directory %s",

@@ -2,8 +2,9 @@
 /*
  * gatehouse-shim: one per replica, the parent of the sandbox's pid 1. It keeps
  * the log, answers refused system calls and opened traps (and counts them),
- * sees the exit and writes it down, then ends. It holds no capability. It is
- * linked statically and allocates nothing: a page or two of memory each.
+ * sees the exit and writes it down, then ends. It holds no capability and no
+ * uid that owns anything but its log. It is linked statically and allocates
+ * nothing: a page or two of memory each.
  *
  * It needs nobody: launcher and control may die and come back.
  */
@@ -19,13 +20,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PAUSE_MS 20
+#define FIFO_BYTES ((size_t)512 << 10) /* twice what the pipe holds */
 
 static struct gh_shim_state state;
 
@@ -39,18 +42,11 @@ gh_shim_now_ms(void)
 }
 
 static int
-read_state(const char *replica)
+read_state(void)
 {
-    char name[32];
-    int fd;
-    ssize_t n;
+    ssize_t n = pread(GH_SHIM_STATE, &state, sizeof(state), 0);
 
-    snprintf(name, sizeof(name), "%.10s.state", replica);
-    fd = openat(GH_SHIM_DIR, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -1;
-    n = read(fd, &state, sizeof(state));
-    close(fd);
+    close(GH_SHIM_STATE);
     return n == (ssize_t)sizeof(state) && state.magic == GH_SHIM_MAGIC &&
                    state.version == GH_SHIM_VERSION
                ? 0
@@ -61,22 +57,15 @@ read_state(const char *replica)
 static void
 write_exit(int status)
 {
-    char name[32], fresh[32];
-    int fd;
+    struct gh_shim_exit x = {.magic = GH_SHIM_MAGIC,
+                             .version = GH_SHIM_VERSION,
+                             .pid = state.pid,
+                             .status = status,
+                             .pid_start = state.pid_start,
+                             .exited_ms = gh_shim_now_ms()};
 
-    state.exited = 1;
-    state.status = status;
-    state.exited_ms = gh_shim_now_ms();
-    snprintf(name, sizeof(name), "%u.state", state.replica);
-    snprintf(fresh, sizeof(fresh), "%u.exit", state.replica);
-    fd = openat(GH_SHIM_DIR, fresh,
-                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return;
-    if (write(fd, &state, sizeof(state)) == (ssize_t)sizeof(state) &&
-        fsync(fd) == 0)
-        renameat(GH_SHIM_DIR, fresh, GH_SHIM_DIR, name);
-    close(fd);
+    if (write(GH_SHIM_EXIT, &x, sizeof(x)) == (ssize_t)sizeof(x))
+        fsync(GH_SHIM_EXIT);
 }
 
 /* What a shim that took over can learn of a process that is not its child:
@@ -91,7 +80,7 @@ exit_of_stranger(void)
         uint32_t pad[4];
     } info;
 
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 10; i++) {
         memset(&info, 0, sizeof(info));
         info.mask = 1 << 3; /* PIDFD_INFO_EXIT */
         if (ioctl(GH_SHIM_PIDFD, _IOWR(0xff, 11, char[64]), &info) == 0 &&
@@ -162,51 +151,129 @@ answer_call(int listener)
     return 0;
 }
 
+/*
+ * What a service makes its shim do is outside of the service's groups: so it is
+ * bounded here. `left` grows by `rate` a second up to a second's worth; when it
+ * is spent the service waits, in its own write or call.
+ */
+struct pace {
+    uint64_t rate, left, at_ms;
+};
+
+static struct pace log_bytes = {GH_SHIM_LOG_RATE, GH_SHIM_LOG_RATE, 0};
+static struct pace answers = {GH_SHIM_ANSWER_RATE, GH_SHIM_ANSWER_RATE, 0};
+
+static uint64_t
+clock_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static bool
+may_go_on(struct pace *p, uint64_t now)
+{
+    uint64_t passed = now - p->at_ms;
+
+    if (passed >= PAUSE_MS) {
+        p->left += passed >= 1000 ? p->rate : p->rate * passed / 1000;
+        if (p->left > p->rate)
+            p->left = p->rate;
+        p->at_ms = now;
+    }
+    return p->left > 0;
+}
+
+static void
+spend(struct pace *p, uint64_t n)
+{
+    p->left -= n < p->left ? n : p->left;
+}
+
 enum { PIDFD, FIFO, NOTIFY, TRAPS, NPOLL = TRAPS + GH_SHIM_TRAPS_N };
+
+/* Waits for what may be served now; fds: -1 is not there. */
+static int
+wait_for(struct pollfd p[NPOLL], const int fds[NPOLL])
+{
+    uint64_t now = clock_ms();
+    bool log = may_go_on(&log_bytes, now), call = may_go_on(&answers, now);
+
+    for (int i = 0; i < NPOLL; i++) {
+        bool may = i == PIDFD || (i == FIFO ? log : call);
+
+        p[i] = (struct pollfd){may ? fds[i] : -1, POLLIN, 0};
+    }
+    return poll(p, NPOLL, log && call ? -1 : PAUSE_MS);
+}
+
+static void
+take_notice(const struct pollfd *p, int *fd, bool *listening)
+{
+    if (!*listening) {
+        *fd = receive_listener();
+        *listening = true;
+        close(GH_SHIM_NOTIFY);
+    } else if ((p->revents & POLLIN) == 0 || answer_call(*fd) != 0) {
+        *fd = -1;
+    } else {
+        spend(&answers, 1);
+    }
+}
 
 static void
 serve(void)
 {
-    struct pollfd p[NPOLL] = {[PIDFD] = {GH_SHIM_PIDFD, POLLIN, 0},
-                              [FIFO] = {GH_SHIM_FIFO, POLLIN, 0},
-                              [NOTIFY] = {GH_SHIM_NOTIFY, POLLIN, 0}};
-    int listener = -1;
+    int fds[NPOLL] = {[PIDFD] = GH_SHIM_PIDFD,
+                      [FIFO] = GH_SHIM_FIFO,
+                      [NOTIFY] = GH_SHIM_NOTIFY};
+    struct pollfd p[NPOLL];
+    bool listening = false;
     struct stat st;
 
     /* /dev/null stands for what this replica does not have. */
     if (fstat(GH_SHIM_NOTIFY, &st) != 0 || !S_ISSOCK(st.st_mode))
-        p[NOTIFY].fd = -1;
-    for (int i = 0; i < GH_SHIM_TRAPS_N; i++) {
-        bool there = gh_shim_trap_open(GH_SHIM_TRAPS + i) == 0;
-
-        p[TRAPS + i] =
-            (struct pollfd){there ? GH_SHIM_TRAPS + i : -1, POLLIN, 0};
-    }
+        fds[NOTIFY] = -1;
+    for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
+        fds[TRAPS + i] = gh_shim_trap_open(GH_SHIM_TRAPS + i) == 0
+                             ? GH_SHIM_TRAPS + i
+                             : -1;
     for (;;) {
-        if (poll(p, NPOLL, -1) < 0 && errno != EINTR)
-            return;
-        if (p[FIFO].revents != 0)
-            gh_shim_log_copy(GH_SHIM_FIFO);
-        if (p[NOTIFY].revents != 0 && listener < 0) {
-            listener = receive_listener();
-            close(GH_SHIM_NOTIFY);
-            p[NOTIFY].fd = listener;
-        } else if (p[NOTIFY].revents != 0 &&
-                   ((p[NOTIFY].revents & POLLIN) == 0 ||
-                    answer_call(listener) != 0)) {
-            p[NOTIFY].fd = -1;
+        if (wait_for(p, fds) < 0) {
+            if (errno != EINTR)
+                return;
+            continue;
         }
-        for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
-            if (p[TRAPS + i].revents != 0 &&
-                gh_shim_trap_answer(GH_SHIM_TRAPS + i, i) != 0)
-                p[TRAPS + i].fd = -1;
+        if (p[FIFO].revents != 0)
+            spend(&log_bytes, gh_shim_log_copy(GH_SHIM_FIFO));
+        if (p[NOTIFY].revents != 0)
+            take_notice(&p[NOTIFY], &fds[NOTIFY], &listening);
+        for (int i = 0; i < GH_SHIM_TRAPS_N; i++) {
+            if (p[TRAPS + i].revents == 0)
+                continue;
+            spend(&answers, 1);
+            if (gh_shim_trap_answer(GH_SHIM_TRAPS + i, i) != 0)
+                fds[TRAPS + i] = -1;
+        }
         if (p[PIDFD].revents != 0)
             return;
     }
 }
 
+/* What is in the FIFO still: no more than it holds, nobody writes any more. */
+static void
+drain_log(void)
+{
+    size_t done = 0, n;
+
+    while (done < FIFO_BYTES && (n = gh_shim_log_copy(GH_SHIM_FIFO)) > 0)
+        done += n;
+}
+
 static int
-run_shim(const char *replica)
+run_shim(void)
 {
     int status;
 
@@ -214,15 +281,17 @@ run_shim(const char *replica)
     signal(SIGHUP, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
-    if (read_state(replica) != 0)
+    if (read_state() != 0)
         return 1;
     prctl(PR_SET_NAME, "gatehouse-shim");
-    gh_shim_report_open(&state);
+    gh_shim_report_open();
+    if (gh_shim_confine() != 0)
+        return 1;
     gh_shim_log_open(&state);
     fcntl(GH_SHIM_FIFO, F_SETFL, O_NONBLOCK);
     serve();
     status = exit_status();
-    gh_shim_log_copy(GH_SHIM_FIFO);
+    drain_log();
     write_exit(status);
     return 0;
 }
@@ -233,7 +302,7 @@ main(int argc, char **argv)
     if (argc >= 3 && strcmp(argv[1], "--init") == 0)
         return gh_shim_init(argv + 2);
     if (argc == 2 && argv[1][0] >= '0' && argv[1][0] <= '9')
-        return run_shim(argv[1]);
+        return run_shim();
     fprintf(stderr, "gatehouse-shim is started by gatehoused\n");
     return 2;
 }

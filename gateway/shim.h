@@ -2,11 +2,17 @@
 /*
  * What the launcher and a shim share: the state of one replica, a file of one
  * fixed record in DIR/services/NAME (`R.state`). The launcher's child writes it
- * as the replica is born, its shim as it ends; whoever finds it later can tell
- * by boot id, pid and start time whether those processes are still the same.
+ * as the replica is born; whoever finds it later can tell by boot id, pid and
+ * start time whether those processes are still the same.
  *
- * Beside it: `R.reports` (struct gh_launch_reports, mapped by the shim) and
- * `R.log`, the FIFO that is the replica's standard output and error.
+ * Beside it: `R.exit`, how it ended, which the shim writes; `R.reports` (struct
+ * gh_launch_reports, mapped by the shim) and `R.log`, the FIFO that is the
+ * replica's standard output and error.
+ *
+ * A shim answers a service, so it is trusted as little as one: it has a uid of
+ * its own, which owns the log files of its service and nothing else. Whatever
+ * else it needs it is born with as descriptors, and what it writes is a number
+ * to show, never one to act on.
  */
 #ifndef GH_SHIM_H
 #define GH_SHIM_H
@@ -14,7 +20,7 @@
 #include <stdint.h>
 
 #define GH_SHIM_MAGIC 0x47485348u /* "GHSH" */
-#define GH_SHIM_VERSION 1u
+#define GH_SHIM_VERSION 2u
 
 struct gh_shim_state {
     uint32_t magic, version;
@@ -25,8 +31,8 @@ struct gh_shim_state {
     int32_t pid, shim;              /* pid 1 of the sandbox; its shim */
     uint64_t pid_start, shim_start; /* field 22 of /proc/PID/stat */
     uint64_t started_ms, exited_ms;
-    uint32_t exited;
-    int32_t status; /* of waitpid(2), -1 when nobody saw it */
+    uint32_t exited; /* in memory only, with what R.exit says */
+    int32_t status;  /* of waitpid(2), -1 when nobody saw it */
     uint32_t oom;   /* processes of it killed for memory */
     uint32_t stop_signal, grace_ms;
     uint32_t log_files;
@@ -35,15 +41,29 @@ struct gh_shim_state {
     char cgroup[128]; /* path within each hierarchy */
 };
 
+/* Of one replica: which process ended, and how. Shorter than this: it has not,
+ * or nobody saw it. */
+struct gh_shim_exit {
+    uint32_t magic, version;
+    int32_t pid, status;
+    uint64_t pid_start, exited_ms;
+};
+
+/* The shim's uid and gid, from the first of its service's ids on: the last of
+ * the range, which is nobody in the sandbox (GH_LAUNCH_IDS). */
+#define GH_SHIM_ID 65535u
+
 /* Descriptors that a shim is born with. */
 enum gh_shim_fd {
-    GH_SHIM_DIR = 3,    /* DIR/services/NAME */
-    GH_SHIM_LOGS = 4,   /* DIR/log/services */
-    GH_SHIM_PIDFD = 5,  /* of the sandbox's pid 1 */
-    GH_SHIM_FIFO = 6,   /* R.log, both ways */
-    GH_SHIM_NOTIFY = 7, /* socket on which the seccomp listener arrives; shut
-                           for a shim that takes over */
-    GH_SHIM_TRAPS = 8   /* and on: /dev/fuse of each trap, or /dev/null */
+    GH_SHIM_STATE = 3,   /* R.state, to be read */
+    GH_SHIM_EXIT = 4,    /* R.exit, to be written */
+    GH_SHIM_REPORTS = 5, /* R.reports, both */
+    GH_SHIM_LOGS = 6,    /* DIR/log/services/NAME */
+    GH_SHIM_PIDFD = 7,   /* of the sandbox's pid 1 */
+    GH_SHIM_FIFO = 8,    /* R.log, both ways */
+    GH_SHIM_NOTIFY = 9,  /* socket on which the seccomp listener arrives; shut
+                            for a shim that takes over */
+    GH_SHIM_TRAPS = 10   /* and on: /dev/fuse of each trap, or /dev/null */
 };
 /* argv: gatehouse-shim REPLICA. As `gatehouse-shim --init PROGRAM ARGS...` it
  * is a service's pid 1 that starts the program and reaps. */
@@ -57,5 +77,7 @@ enum gh_shim_fd {
  */
 #define GH_SHIM_TRAP_PATHS "/etc/shadow", "/root/", "/home/"
 #define GH_SHIM_TRAPS_N 3
+
+#define GH_SHIM_FDS (GH_SHIM_TRAPS - GH_SHIM_STATE + GH_SHIM_TRAPS_N)
 
 #endif

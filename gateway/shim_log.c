@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim_parts.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static struct {
-    char name[96];
+    char name[32];
     int fd;
     uint64_t size, most;
     unsigned files;
@@ -24,23 +25,11 @@ open_file(void)
     to.size = to.fd >= 0 && fstat(to.fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-void
-gh_shim_log_open(const struct gh_shim_state *s)
-{
-    if (s->replica == 0)
-        snprintf(to.name, sizeof(to.name), "%s.log", s->name);
-    else
-        snprintf(to.name, sizeof(to.name), "%s.%u.log", s->name, s->replica);
-    to.most = s->log_size;
-    to.files = s->log_files;
-    open_file();
-}
-
-/* NAME.log -> NAME.log.1 -> ... up to `files` in all. */
+/* R.log -> R.log.1 -> ... up to `files` in all. */
 static void
-turn_over(void)
+move_on(void)
 {
-    char from[112], into[112];
+    char from[48], into[48];
     unsigned i;
 
     for (i = to.files - 1; i > 0; i--) {
@@ -53,6 +42,26 @@ turn_over(void)
     }
     if (to.files == 1)
         unlinkat(GH_SHIM_LOGS, to.name, 0);
+}
+
+void
+gh_shim_log_open(const struct gh_shim_state *s)
+{
+    snprintf(to.name, sizeof(to.name), "%u.log", s->replica);
+    to.most = s->log_size;
+    to.files = s->log_files;
+    open_file();
+    /* Of a service of this name that had other ids. */
+    if (to.fd < 0 && errno == EACCES) {
+        move_on();
+        open_file();
+    }
+}
+
+static void
+turn_over(void)
+{
+    move_on();
     gh_shim_report_log_base(gh_shim_report_get_log_base() + to.size);
     close(to.fd);
     open_file();
@@ -75,17 +84,16 @@ put(const char *data, size_t n)
     }
 }
 
-void
+size_t
 gh_shim_log_copy(int fifo)
 {
     static char buffer[16384];
-    ssize_t n;
+    ssize_t n = read(fifo, buffer, sizeof(buffer));
 
-    while ((n = read(fifo, buffer, sizeof(buffer))) > 0) {
-        put(buffer, (size_t)n);
-        if (to.size >= to.most && to.fd >= 0)
-            turn_over();
-        if (n < (ssize_t)sizeof(buffer))
-            return; /* others want to be served too */
-    }
+    if (n <= 0)
+        return 0;
+    put(buffer, (size_t)n);
+    if (to.size >= to.most && to.fd >= 0)
+        turn_over();
+    return (size_t)n;
 }

@@ -11,22 +11,12 @@
 static struct gh_launch_reports none, *reports = &none;
 
 void
-gh_shim_report_open(const struct gh_shim_state *s)
+gh_shim_report_open(void)
 {
-    char name[32];
-    void *map;
-    int fd;
+    void *map = mmap(NULL, sizeof(*reports), PROT_READ | PROT_WRITE, MAP_SHARED,
+                     GH_SHIM_REPORTS, 0);
 
-    snprintf(name, sizeof(name), "%u.reports", s->replica);
-    fd = openat(GH_SHIM_DIR, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-                0600);
-    if (fd < 0)
-        return;
-    map = ftruncate(fd, sizeof(*reports)) == 0
-              ? mmap(NULL, sizeof(*reports), PROT_READ | PROT_WRITE, MAP_SHARED,
-                     fd, 0)
-              : MAP_FAILED;
-    close(fd);
+    close(GH_SHIM_REPORTS);
     if (map == MAP_FAILED)
         return;
     reports = map;

@@ -222,6 +222,9 @@ main(int argc, char **argv)
         }
         ask(sock, GH_LAUNCH_KILL, NULL, 0, 0);
         wait_end(sock);
+        /* The kernel takes the old network apart in the background, holding
+         * the lock that a new one needs: that is an end, not a start. */
+        usleep(30000);
     }
     ask(sock, GH_LAUNCH_REMOVE, NULL, 0, 1);
     qsort(times, (size_t)n, sizeof(times[0]), compare);
