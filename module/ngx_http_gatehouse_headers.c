@@ -7,6 +7,7 @@
 #include "ngx_http_gatehouse_headers.h"
 #include "ngx_http_gatehouse_catalog.h"
 #include "ngx_http_gatehouse_credential.h"
+#include "ngx_http_gatehouse_outward.h"
 #include "ngx_http_gatehouse_path.h"
 #include "ngx_http_gatehouse_worker.h"
 
@@ -194,6 +195,8 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
     if (ngx_http_gatehouse_worker.conf == NULL) {
         return NGX_DECLINED;
     }
+
+    r->log_handler = ngx_http_gatehouse_log_error;
 
     /* without a catalog there is no API, and so no claim header either */
 

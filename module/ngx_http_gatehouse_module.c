@@ -13,6 +13,7 @@
 #include "ngx_http_gatehouse_directives.h"
 #include "ngx_http_gatehouse_headers.h"
 #include "ngx_http_gatehouse_metrics.h"
+#include "ngx_http_gatehouse_outward.h"
 #include "ngx_http_gatehouse_variables.h"
 #include "ngx_http_gatehouse_worker.h"
 #include "ngx_http_gatehouse_zone.h"
@@ -694,6 +695,8 @@ ngx_http_gatehouse_init(ngx_conf_t *cf)
     {
         return NGX_ERROR;
     }
+
+    ngx_http_gatehouse_outward_init();
 
     return NGX_OK;
 }
