@@ -190,11 +190,19 @@ enum gh_idpd_refreshed {
     GH_IDPD_NO_KEEPER /* no such provider */
 };
 
-/* Asks for fresh keys, unless a fetch was begun within `least_ms` (a second or
- * less is waited for); single flight. `wait`: until they are in the catalog. */
+enum gh_idpd_wait {
+    GH_IDPD_GO_ON,  /* only ask */
+    GH_IDPD_WAIT,   /* until the keys are in the catalog */
+    GH_IDPD_PATIENT /* and where a fetch was begun not long ago, until the next
+                     * may begin: for a short least_ms */
+};
+
+/* Asks for fresh keys, unless a fetch was begun within `least_ms`; single
+ * flight. */
 enum gh_idpd_refreshed gh_idpd_keeper_refresh(struct gh_idpd *d,
                                               struct gh_slice name,
-                                              uint64_t least_ms, bool wait);
+                                              uint64_t least_ms,
+                                              enum gh_idpd_wait wait);
 /* How the provider takes client authentication (enum gh_oidc_auth). */
 uint32_t gh_idpd_keeper_methods(struct gh_idpd *d, struct gh_slice name);
 /* Room for one more login at this provider, or NULL. Leave after it. */

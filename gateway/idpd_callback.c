@@ -259,7 +259,7 @@ check_id_token(struct login *l)
          again < 2 && f == GH_OIDC_ID_TOKEN && jwt == GH_JWT_UNKNOWN_KEY;
          again++) {
         if (gh_idpd_keeper_refresh(l->r->d, l->r->name, LOGIN_REFRESH_MS,
-                                   true) != GH_IDPD_FETCHED)
+                                   GH_IDPD_PATIENT) != GH_IDPD_FETCHED)
             break;
         if (find_provider(l) == ENDED)
             return ENDED;

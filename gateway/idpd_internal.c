@@ -50,7 +50,8 @@ gh_idpd_status(struct gh_idpd_request *r)
 void
 gh_idpd_refresh(struct gh_idpd_request *r)
 {
-    bool wait = r->peer != r->d->control;
+    enum gh_idpd_wait wait =
+        r->peer == r->d->control ? GH_IDPD_GO_ON : GH_IDPD_WAIT;
 
     switch (
         gh_idpd_keeper_refresh(r->d, r->name, r->d->refresh_after_ms, wait)) {

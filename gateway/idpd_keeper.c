@@ -22,9 +22,8 @@
 #define WATCH_MS 300u  /* how soon a new provider is seen */
 #define WAIT_MS 12000u /* the longest a caller waits for a fetch */
 #define PROVIDERS_MAX 64
-#define CALLS_MAX 16      /* logins at one provider at a time */
-#define PATIENCE_MS 1000u /* rather wait so long than not fetch */
-#define WAITERS_MAX 64    /* who wait for one fetch */
+#define CALLS_MAX 16   /* logins at one provider at a time */
+#define WAITERS_MAX 64 /* who wait for one fetch */
 
 struct gh_idpd_keeper {
     struct gh_idpd_keeper *next;
@@ -304,7 +303,7 @@ await(struct gh_idpd_keepers *ks, struct gh_idpd_keeper *k)
 
 enum gh_idpd_refreshed
 gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name,
-                       uint64_t least_ms, bool wait)
+                       uint64_t least_ms, enum gh_idpd_wait wait)
 {
     struct gh_idpd_keepers *ks = d->keepers;
     enum gh_idpd_refreshed answer;
@@ -317,7 +316,7 @@ gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name,
              gh_idpd_mono_ms() - k->begun_ms < least_ms;
     if (k == NULL || k->stop) {
         answer = GH_IDPD_NO_KEEPER;
-    } else if (recent && !(wait && least_ms <= PATIENCE_MS)) {
+    } else if (recent && wait != GH_IDPD_PATIENT) {
         answer = k->good ? GH_IDPD_RECENT : GH_IDPD_FAILED;
     } else {
         if (recent)
@@ -325,7 +324,7 @@ gh_idpd_keeper_refresh(struct gh_idpd *d, struct gh_slice name,
         else if (!k->busy)
             k->asked = true;
         pthread_cond_signal(&k->wake);
-        answer = wait ? await(ks, k) : GH_IDPD_ASKED;
+        answer = wait != GH_IDPD_GO_ON ? await(ks, k) : GH_IDPD_ASKED;
     }
     pthread_mutex_unlock(&ks->lock);
     return answer;
