@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The layout of the limiter's shared memory, for limiter.c, spend.c, lease.c
- * and meter.c alone. Places are offsets in units of 16 bytes ("index"; 0 =
- * none).
+ * The layout of the limiter's shared memory, for the .c files of this folder
+ * alone. Places are offsets in units of 16 bytes ("index"; 0 = none).
  *
  * Who may change what: a cell's `word` and `extra` and a meter's figures are
  * changed by anybody at any time; a scope's `flight` by compare-and-swap; all
