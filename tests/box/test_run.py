@@ -117,6 +117,21 @@ def test_a_taken_port_says_who_has_it(demo, first):
     assert "try: make run HTTP_PORT=" in done.stdout
 
 
+def test_a_second_system_lives_beside_it(demo, first):
+    other = Demo(pathlib.Path(str(demo.dir) + "-beside"))
+    try:
+        done = other.do("run.py")
+        assert done.returncode == 0, done.stdout
+    finally:
+        ended = other.do("stop.py")
+        shutil.rmtree(other.dir, ignore_errors=True)
+    assert ended.returncode == 0, ended.stdout
+    status = subprocess.run(
+        [BUILD / "gatehouse", "--dir", demo.dir, "-o", "json", "service",
+         "show", "httpbin"], capture_output=True, text=True)
+    assert '"state": "up"' in status.stdout, status.stderr
+
+
 def test_stop_leaves_nothing(demo, first):
     done = demo.do("stop.py")
     assert done.returncode == 0, done.stdout
