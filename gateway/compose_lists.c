@@ -118,7 +118,7 @@ read_id(const struct gh_compose_at *at)
     if (t == NULL)
         return NULL;
     if (gh_parse_u64(gh_slice_str(t), 0, GH_LAUNCH_IDS - 1, &id) != 0)
-        return gh_compose_fault(at, NULL, "a number below 65536 is wanted");
+        return gh_compose_fault(at, NULL, "a number below 65535 is wanted");
     return json_integer((json_int_t)id);
 }
 

@@ -210,7 +210,7 @@ gh_compose_read_user(const struct gh_compose_at *at)
         (colon != NULL && gh_parse_u64(gh_slice_str(colon + 1), 0,
                                        GH_LAUNCH_IDS - 1, &gid) != 0))
         return gh_compose_fault(at, "1000:1000; 0 is nobody outside too",
-                                "numbers below 65536 are wanted");
+                                "numbers below 65535 are wanted");
     snprintf(text, sizeof(text), "%u:%u", (unsigned)uid,
              (unsigned)(colon != NULL ? gid : uid));
     return json_string(text);

@@ -338,7 +338,7 @@ gh_gatehoused_sealed_copy(const char *path, const char *name)
     close(in);
     if (out < 0)
         return -1;
-    if (done != st.st_size || fchmod(out, 0500) != 0 ||
+    if (done != st.st_size || fchmod(out, 0555) != 0 ||
         fcntl(out, F_ADD_SEALS,
               F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
         close(out);

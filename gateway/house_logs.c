@@ -126,10 +126,18 @@ open_log(const struct gh_house *h, const char *name, const char *suffix,
     struct stat st;
     int fd;
 
-    snprintf(path, sizeof(path), "%s/log/services/%s.log%s", h->dir, name,
+    snprintf(path, sizeof(path), "%s/log/services/%s/0.log%s", h->dir, name,
              suffix);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    *size = fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    /* The shim's directory: anything could be there. */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    *size = 0;
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return -1;
+    }
+    *size = (uint64_t)st.st_size;
     return fd;
 }
 

@@ -26,7 +26,7 @@
 #define GH_LAUNCH_ENV 256
 #define GH_LAUNCH_GROUPS 16
 #define GH_LAUNCH_RLIMITS 16 /* RLIM_NLIMITS of Linux */
-#define GH_LAUNCH_IDS 65536u /* ids of a service's range */
+#define GH_LAUNCH_IDS 65535u /* ids of a service; the next is its shim's */
 #define GH_LAUNCH_REPLICAS 64
 #define GH_LAUNCH_FILTER                                                       \
     4096 /* BPF_MAXINSNS: most instructions of a filter                        \

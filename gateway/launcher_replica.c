@@ -104,6 +104,31 @@ read_state(int services, const char *name, uint32_t replica,
     return 0;
 }
 
+/* What its shim wrote down of the end; believed for showing only. */
+static void
+read_exit(int services, struct gh_shim_state *st)
+{
+    char path[112];
+    struct gh_shim_exit x;
+    ssize_t n;
+    int fd;
+
+    st->exited = 1;
+    st->status = -1;
+    snprintf(path, sizeof(path), "%s/%u.exit", st->name, st->replica);
+    fd = openat(services, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    n = read(fd, &x, sizeof(x));
+    close(fd);
+    if (n != (ssize_t)sizeof(x) || x.magic != GH_SHIM_MAGIC ||
+        x.version != GH_SHIM_VERSION || x.pid != st->pid ||
+        x.pid_start != st->pid_start)
+        return;
+    st->status = x.status;
+    st->exited_ms = x.exited_ms;
+}
+
 static int
 open_services(const struct gh_launcher *l)
 {
@@ -141,12 +166,6 @@ set_ended(struct gh_launcher *l, struct gh_replica *r)
     gh_launcher_tell_exit(l, r);
 }
 
-static bool
-lives(pid_t pid, uint64_t start)
-{
-    return pid > 0 && gh_sandbox_start_time(pid) == start;
-}
-
 /* Its shim was killed: another one takes its place. Until it is there the log
  * pipe holds what the service says. */
 static int
@@ -172,16 +191,9 @@ start_shim(struct gh_launcher *l, struct gh_replica *r)
 void
 gh_launcher_on_shim(struct gh_launcher *l, struct gh_replica *r)
 {
-    struct gh_shim_state st;
-    int services = open_services(l);
+    int services;
 
-    if (services >= 0 &&
-        read_state(services, r->state.name, r->state.replica, &st) == 0 &&
-        st.pid == r->state.pid)
-        r->state = st;
-    if (services >= 0)
-        close(services);
-    if (!r->state.exited && lives(r->state.pid, r->state.pid_start)) {
+    if (gh_sandbox_lives(r->state.pid, r->state.pid_start)) {
         gh_log(GH_LOG_WARN, "the shim of %s.%u is gone: another one",
                r->state.name, r->state.replica);
         if (start_shim(l, r) == 0)
@@ -190,6 +202,12 @@ gh_launcher_on_shim(struct gh_launcher *l, struct gh_replica *r)
                r->state.replica);
         syscall(SYS_pidfd_send_signal, r->pidfd, SIGKILL, NULL, 0);
     }
+    services = open_services(l);
+    if (services >= 0) {
+        read_exit(services, &r->state);
+        close(services);
+    }
+    r->state.exited = 1;
     set_ended(l, r);
 }
 
@@ -455,21 +473,20 @@ adopt_one(struct gh_launcher *l, int services, const char *name,
         return;
     r->state = st;
     r->phase = GH_REPLICA_ENDED;
-    if (st.exited || strcmp(st.boot, l->house.boot) != 0 ||
-        !lives(st.pid, st.pid_start)) {
-        if (!st.exited)
-            r->state.status = -1;
-        r->state.exited = 1;
-        return;
-    }
-    r->pidfd = pidfd_of(st.pid);
-    if (r->pidfd < 0 || !lives(st.pid, st.pid_start)) {
-        r->state.exited = 1;
+    /* One that ended just now, whose shim is about to write so, lives too. */
+    if (strcmp(st.boot, l->house.boot) == 0 &&
+        (gh_sandbox_lives(st.pid, st.pid_start) ||
+         gh_sandbox_lives(st.shim, st.shim_start)))
+        r->pidfd = pidfd_of(st.pid);
+    if (r->pidfd < 0 || (!gh_sandbox_lives(st.pid, st.pid_start) &&
+                         !gh_sandbox_lives(st.shim, st.shim_start))) {
+        close_fd(&r->pidfd);
+        read_exit(services, &r->state);
         return;
     }
     r->phase = GH_REPLICA_ALIVE;
     r->born = true;
-    if (lives(st.shim, st.shim_start)) {
+    if (gh_sandbox_lives(st.shim, st.shim_start)) {
         r->shim = pidfd_of(st.shim);
     } else if (start_shim(l, r) != 0) {
         syscall(SYS_pidfd_send_signal, r->pidfd, SIGKILL, NULL, 0);

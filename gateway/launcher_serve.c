@@ -89,19 +89,7 @@ send_living(struct gh_launcher *l, int peer, const struct gh_launch_answer *a,
     snprintf(path, sizeof(path), "services/%s/%u.reports", r->state.name,
              r->state.replica);
     fds[0] = r->pidfd;
-    /* The shim makes it as it begins; control must not write it. */
     fds[1] = openat(l->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fds[1] < 0 && errno == ENOENT) {
-        int made = openat(l->dir, path,
-                          O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-        if (made >= 0) {
-            if (ftruncate(made, sizeof(struct gh_launch_reports)) != 0)
-                unlinkat(l->dir, path, 0);
-            close(made);
-        }
-        fds[1] = openat(l->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    }
     send_answer(l, peer, a, fds, fds[1] < 0 ? 1 : 2);
     if (fds[1] >= 0)
         close(fds[1]);

@@ -23,8 +23,7 @@ struct birth {
     const struct gh_sandbox *s;
     struct gh_sandbox_parts parts;
     struct gh_shim_state state;
-    int home; /* services/NAME */
-    int logs;
+    int home;        /* services/NAME */
     int shim_notify; /* the shim's end */
     int host_net;
     int wake; /* the other end of parts.sync */
@@ -60,8 +59,9 @@ fail_with(const struct gh_sandbox *s, const struct gh_error *e)
     _exit(127);
 }
 
-uint64_t
-gh_sandbox_start_time(pid_t pid)
+/* Fields 3 and 22 of /proc/PID/stat; 0 when there is no such process. */
+static uint64_t
+read_stat(pid_t pid, char *mode)
 {
     char path[40], text[1024];
     const char *p;
@@ -79,9 +79,27 @@ gh_sandbox_start_time(pid_t pid)
     text[n] = '\0';
     /* The name in parentheses may hold anything, parentheses too. */
     p = strrchr(text, ')');
+    *mode = p != NULL && p[1] == ' ' ? p[2] : '?';
     for (int field = 2; p != NULL && field < 22; field++)
         p = strchr(p + 1, ' ');
     return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
+}
+
+uint64_t
+gh_sandbox_start_time(pid_t pid)
+{
+    char mode;
+
+    return read_stat(pid, &mode);
+}
+
+bool
+gh_sandbox_lives(pid_t pid, uint64_t start)
+{
+    char mode;
+
+    return pid > 0 && start != 0 && read_stat(pid, &mode) == start &&
+           mode != 'Z' && mode != 'X';
 }
 
 static uint64_t
@@ -114,9 +132,6 @@ open_home(struct birth *b)
     snprintf(path, sizeof(path), "services/%s", b->s->plan->name);
     b->home = open_directory(dir, path, 0700);
     NEED(b->home, "%s", path);
-    b->logs = openat(dir, "log/services",
-                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    NEED(b->logs, "log/services");
     if (b->s->plan->flags & (GH_LAUNCH_SOCKET_DIR | GH_LAUNCH_LISTEN)) {
         snprintf(path, sizeof(path), "svc/%s", b->s->plan->name);
         b->parts.sockets = open_directory(dir, path, 0700);
@@ -456,23 +471,6 @@ map_rootfs(struct birth *b, pid_t pid)
     close(ns);
 }
 
-/* In place: one short write is not cut by a signal, and a rename over an old
- * file would make some file systems flush the new one. */
-static int
-write_state(int home, const struct gh_shim_state *state)
-{
-    char name[24];
-    int fd, rc;
-
-    snprintf(name, sizeof(name), "%u.state", state->replica);
-    fd = openat(home, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return -1;
-    rc = write(fd, state, sizeof(*state)) == (ssize_t)sizeof(*state) ? 0 : -1;
-    close(fd);
-    return rc;
-}
-
 static void
 fill_state(struct birth *b, pid_t pid)
 {
@@ -529,64 +527,12 @@ report_birth(struct birth *b, int pidfd)
     NEED(gh_launch_send(b->s->report, &r, sizeof(r), &pidfd, 1), "report");
 }
 
-/* ---- the shim */
-
-#define SHIM_FDS (5 + GH_SHIM_TRAPS_N)
-
-/* Every capability goes: what the shim still does, it does as owner. */
-static int
-renounce(void)
-{
-    struct {
-        uint32_t version;
-        int pid;
-    } head = {0x20080522, 0};
-    uint32_t data[6] = {0};
-
-    for (int cap = 0; cap < 64; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
-            break;
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
-        syscall(SYS_capset, &head, data) != 0)
-        return -1;
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
-/* Puts the descriptors where a shim looks for them and executes it. */
-static void
-become_shim(const struct gh_sandbox_house *h, unsigned replica,
-            const int fds[SHIM_FDS])
-{
-    int high[SHIM_FDS], program;
-    char text[16];
-    char *argv[] = {(char *)"gatehouse-shim", text, NULL};
-    char *envp[] = {NULL};
-    sigset_t none;
-
-    snprintf(text, sizeof(text), "%u", replica);
-    for (int i = 0; i < SHIM_FDS; i++)
-        high[i] = fcntl(fds[i] < 0 ? h->null : fds[i], F_DUPFD_CLOEXEC, 64);
-    program = fcntl(h->shim, F_DUPFD_CLOEXEC, 64);
-    for (int i = 0; i < SHIM_FDS; i++)
-        if (high[i] < 0 || dup2(high[i], GH_SHIM_DIR + i) < 0)
-            return;
-    dup2(h->null, 0);
-    dup2(h->null, 1);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (setsid() < 0 && errno != EPERM)
-        return;
-    if (chdir("/") != 0 || renounce() != 0)
-        return;
-    syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH);
-}
-
 void
 gh_sandbox_run(const struct gh_sandbox *s)
 {
     struct birth birth = {.s = s, .host_net = -1};
     struct birth *b = &birth;
-    int pidfd = -1;
+    int fds[GH_SHIM_END], pidfd = -1;
     pid_t pid;
 
     b->parts.root = b->parts.sockets = b->parts.listen = b->parts.init = -1;
@@ -612,38 +558,15 @@ gh_sandbox_run(const struct gh_sandbox *s)
     map_rootfs(b, pid);
     NEED(write(b->wake, "", 1), "wake");
     fill_state(b, pid);
-    NEED(write_state(b->home, &b->state), "state");
+    NEED(gh_sandbox_shim_files(s->house, b->home, &b->state, fds),
+         "files of the shim");
     report_birth(b, pidfd);
     close(b->parts.notify);
-    become_shim(s->house, s->plan->replica,
-                (int[SHIM_FDS]){b->home, b->logs, pidfd, b->parts.fifo,
-                                b->shim_notify, b->parts.fuse[0],
-                                b->parts.fuse[1], b->parts.fuse[2]});
+    fds[GH_SHIM_PIDFD] = pidfd;
+    fds[GH_SHIM_FIFO] = b->parts.fifo;
+    fds[GH_SHIM_NOTIFY] = b->shim_notify;
+    for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
+        fds[GH_SHIM_TRAPS + i] = b->parts.fuse[i];
+    gh_sandbox_become_shim(s->house, &b->state, fds);
     gh_sandbox_fail(s, errno, "gatehouse-shim");
-}
-
-void
-gh_sandbox_reshim(const struct gh_sandbox_house *h,
-                  const struct gh_shim_state *old)
-{
-    struct gh_shim_state state = *old;
-    char path[96], name[24];
-    int dir, home, logs, fifo, pidfd;
-
-    dir = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    snprintf(path, sizeof(path), "services/%s", state.name);
-    home = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    logs = openat(dir, "log/services", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    snprintf(name, sizeof(name), "%u.log", state.replica);
-    fifo = openat(home, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    pidfd = (int)syscall(SYS_pidfd_open, state.pid, 0);
-    if (dir < 0 || home < 0 || logs < 0 || fifo < 0 || pidfd < 0 ||
-        gh_sandbox_start_time(state.pid) != state.pid_start)
-        _exit(1);
-    state.shim = getpid();
-    state.shim_start = gh_sandbox_start_time(state.shim);
-    if (write_state(home, &state) == 0)
-        become_shim(h, state.replica,
-                    (int[SHIM_FDS]){home, logs, pidfd, fifo, -1, -1, -1, -1});
-    _exit(1);
 }

@@ -71,8 +71,21 @@ _Noreturn void gh_sandbox_reshim(const struct gh_sandbox_house *house,
 
 /* Field 22 of /proc/PID/stat; 0 when there is no such process. */
 uint64_t gh_sandbox_start_time(pid_t pid);
+/* Is it still that process, and not a zombie? */
+bool gh_sandbox_lives(pid_t pid, uint64_t start);
 
 /* ---- between sandbox*.c */
+
+/* sandbox_shim.c: writes the state, opens what the shim is handed by it: the
+ * descriptors from GH_SHIM_STATE to GH_SHIM_LOGS. 0, or -1 with errno. */
+int gh_sandbox_shim_files(const struct gh_sandbox_house *h, int home,
+                          const struct gh_shim_state *state,
+                          int fds[GH_SHIM_END]);
+/* Gives up everything and executes it; returns when that failed. -1 among the
+ * descriptors is what this replica does not have. */
+void gh_sandbox_become_shim(const struct gh_sandbox_house *h,
+                            const struct gh_shim_state *state,
+                            const int fds[GH_SHIM_END]);
 
 /* What pid 1 is handed: mounts as descriptors, in the plan's order. */
 struct gh_sandbox_parts {

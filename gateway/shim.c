@@ -237,9 +237,8 @@ serve(void)
     if (fstat(GH_SHIM_NOTIFY, &st) != 0 || !S_ISSOCK(st.st_mode))
         fds[NOTIFY] = -1;
     for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
-        fds[TRAPS + i] = gh_shim_trap_open(GH_SHIM_TRAPS + i) == 0
-                             ? GH_SHIM_TRAPS + i
-                             : -1;
+        fds[TRAPS + i] =
+            gh_shim_trap_open(GH_SHIM_TRAPS + i) == 0 ? GH_SHIM_TRAPS + i : -1;
     for (;;) {
         if (wait_for(p, fds) < 0) {
             if (errno != EINTR)

@@ -78,6 +78,6 @@ enum gh_shim_fd {
 #define GH_SHIM_TRAP_PATHS "/etc/shadow", "/root/", "/home/"
 #define GH_SHIM_TRAPS_N 3
 
-#define GH_SHIM_FDS (GH_SHIM_TRAPS - GH_SHIM_STATE + GH_SHIM_TRAPS_N)
+#define GH_SHIM_END (GH_SHIM_TRAPS + GH_SHIM_TRAPS_N) /* past the last */
 
 #endif

@@ -14,12 +14,11 @@
 
 /* poll, read and answer; open names of processes, turn log files over; end. */
 static const uint16_t calls[] = {
-    SYS_read,     SYS_write,           SYS_writev,    SYS_poll,
-    SYS_recvmsg,  SYS_close,           SYS_openat,    SYS_newfstatat,
-    SYS_fstat,    SYS_renameat,        SYS_renameat2, SYS_unlinkat,
-    SYS_fcntl,    SYS_clock_gettime,   SYS_wait4,     SYS_fsync,
-    SYS_exit,     SYS_exit_group,      SYS_rt_sigreturn,
-    SYS_restart_syscall};
+    SYS_read,    SYS_write,         SYS_writev,       SYS_poll,
+    SYS_recvmsg, SYS_close,         SYS_openat,       SYS_newfstatat,
+    SYS_fstat,   SYS_renameat,      SYS_renameat2,    SYS_unlinkat,
+    SYS_fcntl,   SYS_clock_gettime, SYS_wait4,        SYS_fsync,
+    SYS_exit,    SYS_exit_group,    SYS_rt_sigreturn, SYS_restart_syscall};
 
 static const uint32_t controls[] = {
     SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,

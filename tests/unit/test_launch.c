@@ -86,11 +86,11 @@ every_field_has_its_range(void **state)
     REFUSED(memset(r.p.name, 'a', sizeof(r.p.name)), GH_EINVAL);
     REFUSED(strcpy(r.p.hostname, "UPPER"), GH_EINVAL);
     REFUSED(r.p.replica = GH_LAUNCH_REPLICAS, GH_EINVAL);
-    REFUSED(r.p.uid = 65536, GH_EINVAL);
+    REFUSED(r.p.uid = 65535, GH_EINVAL);
     REFUSED(r.p.gid = UINT32_MAX, GH_EINVAL);
     REFUSED(r.p.umask = 01000, GH_EINVAL);
     REFUSED(r.p.ngroups = GH_LAUNCH_GROUPS + 1, GH_EINVAL);
-    REFUSED((r.p.ngroups = 1, r.p.groups[0] = 65536), GH_EINVAL);
+    REFUSED((r.p.ngroups = 1, r.p.groups[0] = 65535), GH_EINVAL);
     REFUSED(r.p.flags |= 1u << 20, GH_EINVAL);
     REFUSED(r.p.port = 65536, GH_EINVAL);
     REFUSED(r.p.memory = UINT64_MAX, GH_EINVAL);
