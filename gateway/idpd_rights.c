@@ -84,6 +84,9 @@ filter(struct gh_error *e)
     if (rc == 0)
         rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, 0x00000100, 0));
+    /* its flags lie in memory, unseen; libc falls back to clone */
+    if (rc == 0)
+        rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     if (rc == 0)
         rc = seccomp_load(c);
     if (c != NULL)
