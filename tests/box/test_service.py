@@ -250,7 +250,8 @@ def test_depends_on_waits_until_the_other_is_up(house):
     house.wait_state("late", "up")
     base, late = house.instance("base"), house.instance("late")
     assert late["started_ms"] >= base["since_ms"]
-    house.register("blocked", ["/bin/sleep", "99"], depends_on=["crasher"])
+    house.register("downer", ["/bin/sh", "-c", "exit 1"])
+    house.register("blocked", ["/bin/sleep", "99"], depends_on=["downer"])
     assert "waits for" in wait_for(
         "its reason", lambda: house.instance("blocked").get("fault"))
 

@@ -205,6 +205,15 @@ class House:
             raise AssertionError(f"{e}: {self.show(name)} "
                                  f"{self.text(name)[-1500:]}") from None
 
+    def wait_other(self, name, first, within=20):
+        """Another process than `first` is up; its instance."""
+        def other():
+            run = self.show(name)
+            one = run["instances"][0]
+            return one if run["state"] == "up" and \
+                one.get("pid") not in (None, first) else None
+        return wait_for(f"another process of {name}", other, within, 0.02)
+
     def logs(self, name, query="tail=1000"):
         return self.ask("GET", f"/v1/services/{name}/logs?{query}")
 
