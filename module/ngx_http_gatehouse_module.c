@@ -23,7 +23,6 @@
 
 
 static void *ngx_http_gatehouse_create_main_conf(ngx_conf_t *cf);
-static char *ngx_http_gatehouse_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_gatehouse_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_gatehouse_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
@@ -71,7 +70,7 @@ static ngx_http_module_t  ngx_http_gatehouse_module_ctx = {
     ngx_http_gatehouse_init,               /* postconfiguration */
 
     ngx_http_gatehouse_create_main_conf,   /* create main configuration */
-    ngx_http_gatehouse_init_main_conf,     /* init main configuration */
+    NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -174,13 +173,6 @@ ngx_http_gatehouse_create_main_conf(ngx_conf_t *cf)
     cln->data = gmcf;
 
     return gmcf;
-}
-
-
-static char *
-ngx_http_gatehouse_init_main_conf(ngx_conf_t *cf, void *conf)
-{
-    return NGX_CONF_OK;
 }
 
 
