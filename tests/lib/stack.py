@@ -323,6 +323,9 @@ class Stack:
                 self.add({"services": [{"name": "echo",
                                         "url": self.echo_url}]})
             self.gate = self.add_gate(**self.gate_options)
+        except Exception as e:
+            faults = self.stop(quiet=True)
+            raise AssertionError("\n".join([str(e)] + faults[:20])) from e
         except BaseException:
             self.stop(quiet=True)
             raise
@@ -438,6 +441,7 @@ class Stack:
         if not os.environ.get("GATEHOUSE_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
         assert quiet or not faults, "\n".join(faults[:20])
+        return faults
 
     def logs(self):
         return [p for p in self.log.glob("*") if p.is_file()]
