@@ -483,7 +483,7 @@ ngx_http_gatehouse_refuse(ngx_http_request_t *r, ngx_http_gatehouse_ctx_t *ctx)
         return status;
     }
 
-    page = ngx_http_gatehouse_wants_page(r);
+    page = ngx_http_gatehouse_is_browser(r);
 
     rc = page ? ngx_http_gatehouse_html(r, ctx, &body)
               : ngx_http_gatehouse_problem(r, ctx, &body);

@@ -26,7 +26,7 @@ ngx_int_t ngx_http_gatehouse_answer_header(ngx_http_request_t *r,
 ngx_int_t ngx_http_gatehouse_answer_text(ngx_http_request_t *r,
     ngx_uint_t status, const char *type, ngx_str_t *body);
 
-/* somebody looks at a page: then a login can be offered */
+/* somebody looks at a page: answers are pages, a login can be offered */
 ngx_uint_t ngx_http_gatehouse_is_browser(ngx_http_request_t *r);
 
 

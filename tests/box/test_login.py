@@ -421,6 +421,7 @@ def test_a_caller_that_is_no_browser_gets_a_401(site, kind):
         if kind != "websocket" else headers, body), tls=True, method=method)
     assert reply.status == 401, reply
     assert reply.get("WWW-Authenticate")
+    assert reply.get("Content-Type") == "application/problem+json"
     assert b"credential_missing" in reply.body
     assert not reply.all("Set-Cookie") and not reply.all("Location")
 
