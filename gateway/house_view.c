@@ -278,6 +278,8 @@ gh_house_violations(struct gh_house *h, const char *name)
             if (__atomic_load_n(&all->rows[k].count, __ATOMIC_ACQUIRE) == 0)
                 continue;
             row = all->rows[k];
+            row.comm[sizeof(row.comm) - 1] = '\0';
+            row.path[sizeof(row.path) - 1] = '\0';
             json_array_append_new(list, report_json(&row, i));
         }
     }

@@ -563,7 +563,6 @@ gh_sandbox_run(const struct gh_sandbox *s)
     report_birth(b, pidfd);
     close(b->parts.notify);
     fds[GH_SHIM_PIDFD] = pidfd;
-    fds[GH_SHIM_FIFO] = b->parts.fifo;
     fds[GH_SHIM_NOTIFY] = b->shim_notify;
     for (int i = 0; i < GH_SHIM_TRAPS_N; i++)
         fds[GH_SHIM_TRAPS + i] = b->parts.fuse[i];

@@ -77,7 +77,7 @@ bool gh_sandbox_lives(pid_t pid, uint64_t start);
 /* ---- between sandbox*.c */
 
 /* sandbox_shim.c: writes the state, opens what the shim is handed by it: the
- * descriptors from GH_SHIM_STATE to GH_SHIM_LOGS. 0, or -1 with errno. */
+ * files and the FIFO. 0, or -1 with errno. */
 int gh_sandbox_shim_files(const struct gh_sandbox_house *h, int home,
                           const struct gh_shim_state *state,
                           int fds[GH_SHIM_END]);

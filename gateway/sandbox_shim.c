@@ -79,9 +79,12 @@ gh_sandbox_shim_files(const struct gh_sandbox_house *h, int home,
         open_own(home, state, "exit", O_WRONLY | O_CREAT | O_TRUNC);
     fds[GH_SHIM_REPORTS] = open_own(home, state, "reports", O_RDWR | O_CREAT);
     fds[GH_SHIM_LOGS] = open_logs(h, dir, state);
+    /* Opened anew: what the service has blocks when the pipe is full. */
+    fds[GH_SHIM_FIFO] = open_own(home, state, "log", O_RDWR | O_NONBLOCK);
     close(dir);
     return fds[GH_SHIM_STATE] < 0 || fds[GH_SHIM_EXIT] < 0 ||
-                   fds[GH_SHIM_REPORTS] < 0 || fds[GH_SHIM_LOGS] < 0
+                   fds[GH_SHIM_REPORTS] < 0 || fds[GH_SHIM_LOGS] < 0 ||
+                   fds[GH_SHIM_FIFO] < 0
                ? -1
                : ftruncate(fds[GH_SHIM_REPORTS],
                            sizeof(struct gh_launch_reports));
@@ -142,20 +145,18 @@ gh_sandbox_reshim(const struct gh_sandbox_house *h,
                   const struct gh_shim_state *old)
 {
     struct gh_shim_state state = *old;
-    char path[96], name[24];
+    char path[96];
     int fds[GH_SHIM_END], home;
 
     for (int i = 0; i < GH_SHIM_END; i++)
         fds[i] = -1;
     snprintf(path, sizeof(path), "services/%s", state.name);
-    snprintf(name, sizeof(name), "%u.log", state.replica);
     home = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     home = openat(home, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    fds[GH_SHIM_FIFO] = openat(home, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     fds[GH_SHIM_PIDFD] = (int)syscall(SYS_pidfd_open, state.pid, 0);
     state.shim = getpid();
     state.shim_start = gh_sandbox_start_time(state.shim);
-    if (fds[GH_SHIM_FIFO] >= 0 && fds[GH_SHIM_PIDFD] >= 0 &&
+    if (fds[GH_SHIM_PIDFD] >= 0 &&
         gh_sandbox_lives(state.pid, state.pid_start) &&
         gh_sandbox_shim_files(h, home, &state, fds) == 0)
         gh_sandbox_become_shim(h, &state, fds);

@@ -60,7 +60,7 @@ enum gh_shim_fd {
     GH_SHIM_REPORTS = 5, /* R.reports, both */
     GH_SHIM_LOGS = 6,    /* DIR/log/services/NAME */
     GH_SHIM_PIDFD = 7,   /* of the sandbox's pid 1 */
-    GH_SHIM_FIFO = 8,    /* R.log, both ways */
+    GH_SHIM_FIFO = 8,    /* R.log, both ways, not blocking */
     GH_SHIM_NOTIFY = 9,  /* socket on which the seccomp listener arrives; shut
                             for a shim that takes over */
     GH_SHIM_TRAPS = 10   /* and on: /dev/fuse of each trap, or /dev/null */

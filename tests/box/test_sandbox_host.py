@@ -4,11 +4,14 @@ host's root, work outside of its limits, a shim that does its bidding."""
 import os
 import pathlib
 import shutil
+import signal
+import struct
+import time
 
 import pytest
 
 from lib.house import PYTHON, House
-from lib.process import wait_for
+from lib.process import alive, wait_for
 
 ROOTS = pathlib.Path("/var/tmp")
 
@@ -82,3 +85,122 @@ def test_the_hosts_own_programs_are_no_rootfs(house, path):
     run = house.wait_state(name, "restarting")
     assert "policy: rootfs" in run["instances"][0]["fault"]
     house.remove(name)
+
+
+# ---- the shim
+
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def cpu_of(pid):
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1]
+    return sum(map(int, words.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_shim_owns_its_log_and_nothing_else(house):
+    house.register("plain", ["/bin/sh", "-c", "echo here; exec sleep 100"])
+    house.wait_state("plain", "up")
+    wait_for("it spoke", lambda: house.text("plain") == "here\n")
+    status = status_of(house.shim_of("plain"))
+    uid = house.instance("plain")["id_base"] + 65535
+    assert status["Uid"].split() == [str(uid)] * 4
+    assert status["Gid"].split() == [str(uid)] * 4
+    assert status["Groups"].strip() == ""
+    assert status["CapPrm"] == "0" * 16
+    pid = house.instance("plain")["pid"]
+    first, begin, count = map(int, pathlib.Path(
+        f"/proc/{pid}/uid_map").read_text().split())
+    assert begin + count == uid               # it is nobody in the sandbox
+    owned = [p for p in house.dir.rglob("*")
+             if p.lstat().st_uid == uid or p.lstat().st_gid == uid]
+    logs = house.dir / "log/services/plain"
+    assert sorted(owned) == [logs, logs / "0.log"]
+
+
+@pytest.mark.skipif("asan" in os.environ.get("GATEHOUSE_BUILD", ""),
+                    reason="a sanitizer needs more system calls")
+def test_a_shim_has_a_filter_and_cannot_be_looked_into(house):
+    house.register("filtered", ["/bin/sleep", "100"])
+    house.wait_state("filtered", "up")
+    shim = house.shim_of("filtered")
+    wait_for("its filter", lambda: status_of(shim)["Seccomp"] == "2")
+    assert pathlib.Path(f"/proc/{shim}/fd").stat().st_uid == 0  # not dumpable
+
+
+def test_what_a_shim_says_of_the_end_is_not_believed(house):
+    """One that was taken over could say that its service has ended, or name
+    another process as its: the launcher looks itself."""
+    house.register("lied", ["/bin/sleep", "100"])
+    house.wait_state("lied", "up")
+    pid, shim = house.instance("lied")["pid"], house.shim_of("lied")
+    start = int(pathlib.Path(f"/proc/{pid}/stat").read_text()
+                .rsplit(") ", 1)[1].split()[19])
+    path = house.dir / "services/lied/0.exit"
+    assert path.read_bytes() == b""
+    path.write_bytes(struct.pack("=IIiiQQ", 0x47485348, 2, pid, 0, start, 1))
+    os.kill(shim, signal.SIGKILL)
+    wait_for("another shim", lambda: house.shim_of("lied") != shim)
+    assert alive(pid) and house.show("lied")["state"] == "up"
+    house.kill("launcher")
+    wait_for("adopted", lambda: f"lied.0 adopted, pid {pid}" in house.log())
+    assert alive(pid) and house.instance("lied")["pid"] == pid
+
+
+def test_an_end_is_written_whole(house):
+    house.register("ended", ["/bin/sh", "-c", "exit 7"], restart="no")
+    run = house.wait_state("ended", "stopped")
+    assert run["instances"][0]["last_exit"]["status"] == 7
+    house.kill("launcher")
+    wait_for("a new launcher", lambda: house.log().count("serves; block") > 1)
+    assert house.show("ended")["instances"][0]["last_exit"]["status"] == 7
+
+
+# ---- what a service makes its shim do is bounded too
+
+def work_of(house, name, done, seconds=2.0):
+    """Share of a core that the shim takes, and done() a second."""
+    wait_for("it is busy", lambda: done() > 0)
+    shim = house.shim_of(name)
+    begin, cpu, before = time.monotonic(), cpu_of(shim), done()
+    wait_for("some time", lambda: time.monotonic() - begin > seconds)
+    passed = time.monotonic() - begin
+    return (cpu_of(shim) - cpu) / passed, (done() - before) / passed
+
+
+def test_a_flood_of_output_is_paced(house):
+    house.register("flood", ["/usr/bin/yes", "x" * 100], cpus="0.5",
+                   logging={"options": {"max-size": "1m", "max-file": 2}})
+    wait_for("a second's worth", lambda: house.logs(
+        "flood", "tail=0")["after"] > 4 << 20)
+    cpu, rate = work_of(house, "flood",
+                        lambda: house.logs("flood", "tail=0")["after"])
+    assert rate < 5 << 20 and cpu < 0.3, (rate, cpu)
+    house.remove("flood")
+
+
+def test_a_flood_of_refused_calls_is_paced(house):
+    code = ("import ctypes\nc = ctypes.CDLL(None)\n"
+            "while True: c.unshare(0x10000000)\n")
+    house.register("calls", [PYTHON, "-c", code])
+    total = lambda: house.violations("calls")["total"]
+    wait_for("a second's worth", lambda: total() > 2000)
+    cpu, rate = work_of(house, "calls", total)
+    assert rate < 2500 and cpu < 0.3, (rate, cpu)
+    assert house.show("calls")["state"] == "up"
+    house.remove("calls")
+
+
+def test_output_is_not_kept_waiting_by_calls_nor_calls_by_output(house):
+    code = ("import ctypes, os, threading, time\nc = ctypes.CDLL(None)\n"
+            "def flood():\n while True: os.write(1, b'x' * 4096)\n"
+            "threading.Thread(target=flood, daemon=True).start()\n"
+            "while True:\n c.unshare(0x10000000)\n time.sleep(0.01)\n")
+    house.register("both", [PYTHON, "-c", code])
+    total = lambda: house.violations("both")["total"]
+    wait_for("the output is paced", lambda: house.logs(
+        "both", "tail=0")["after"] > 4 << 20)
+    _, rate = work_of(house, "both", total, 1.0)
+    assert rate > 30, rate
+    house.remove("both")
