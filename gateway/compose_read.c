@@ -109,7 +109,7 @@ read_integer(const struct gh_compose_at *at, uint64_t min, uint64_t max)
 json_t *
 gh_compose_read_pids(const struct gh_compose_at *at)
 {
-    return read_integer(at, 1, 32768);
+    return read_integer(at, 1, GH_LAUNCH_PIDS);
 }
 
 json_t *

@@ -122,6 +122,8 @@ value_fault(const struct gh_launch_plan *p)
         return "a writable root";
     if ((p->flags & GH_LAUNCH_SOCKET_DIR) && (p->flags & GH_LAUNCH_NO_LANDLOCK))
         return "shared sockets without Landlock";
+    if ((p->flags & GH_LAUNCH_SOCKET_DIR) && (p->flags & GH_LAUNCH_LISTEN))
+        return "a socket handed over in a directory of the service";
     if (((p->flags & GH_LAUNCH_ROOTFS) != 0) != (p->rootfs != 0) ||
         (p->rootfs != 0 && !path_ok(p, p->rootfs)))
         return "rootfs";
@@ -131,8 +133,9 @@ value_fault(const struct gh_launch_plan *p)
 static const char *
 limit_fault(const struct gh_launch_plan *p)
 {
-    if (p->memory > UINT64_C(1) << 50 || p->swap > UINT64_C(1) << 50 ||
-        p->pids > 4194304 || p->tmp_size > UINT64_C(1) << 40)
+    if (p->memory == 0 || p->memory > UINT64_C(1) << 50 ||
+        p->swap > UINT64_C(1) << 50 || p->pids == 0 ||
+        p->pids > GH_LAUNCH_PIDS || p->tmp_size > UINT64_C(1) << 40)
         return "memory, pids or size of /tmp";
     if (p->cpu_quota_us > UINT64_C(1) << 40 || p->cpu_period_us > 1000000 ||
         (p->cpu_quota_us != 0 && p->cpu_period_us < 1000) ||

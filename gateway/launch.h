@@ -28,6 +28,7 @@
 #define GH_LAUNCH_RLIMITS 16 /* RLIM_NLIMITS of Linux */
 #define GH_LAUNCH_IDS 65535u /* ids of a service; the next is its shim's */
 #define GH_LAUNCH_REPLICAS 64
+#define GH_LAUNCH_PIDS 4096 /* most processes of a replica */
 #define GH_LAUNCH_FILTER                                                       \
     4096 /* BPF_MAXINSNS: most instructions of a filter                        \
           */
@@ -88,8 +89,8 @@ struct gh_launch_plan {
     uint64_t
         caps; /* in all five sets but ambient, which follows for uid != 0 */
     uint64_t stamp; /* of what it was made from: tells a changed service */
-    uint64_t memory, swap;                            /* bytes; 0 = no limit */
-    uint64_t pids;                                    /* 0 = no limit */
+    uint64_t memory, swap; /* bytes; memory is bounded by the host's too */
+    uint64_t pids;
     uint64_t cpu_quota_us, cpu_period_us, cpu_shares; /* 0 = none */
     uint64_t tmp_size;              /* bytes of /tmp, /run, /dev/shm each */
     uint64_t log_size;              /* bytes per log file */

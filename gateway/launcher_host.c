@@ -290,6 +290,8 @@ gh_launcher_look(struct gh_launcher *l, struct gh_error *e)
     l->house.control_group = o->control.gid;
     l->house.shown = shown;
     l->house.allowed = o->allow;
+    l->house.memory =
+        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     read_boot_id(l->house.boot);
     l->house.null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (l->house.null < 0)

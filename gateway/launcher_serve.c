@@ -138,8 +138,10 @@ read_sealed(int fd, size_t most, size_t *size, struct gh_error *e)
     char *data;
     size_t done = 0;
     ssize_t n;
+    int have = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
 
-    if (fd < 0 || (fcntl(fd, F_GET_SEALS) & seals) != seals ||
+    /* What knows no seals could be a file that hangs. */
+    if (have < 0 || (have & seals) != seals ||
         fstat(fd, &st) != 0 || st.st_size <= 0 || (size_t)st.st_size > most) {
         gh_error_set(e, GH_EINVAL, "not a sealed memfd of a fit size");
         return NULL;

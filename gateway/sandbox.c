@@ -194,11 +194,12 @@ open_listener(struct birth *b)
     unlinkat(b->parts.sockets, name, 0);
     snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s",
              b->parts.sockets, name);
+    umask(0117); /* 0660, with no other look at the name */
     NEED(bind(fd, (struct sockaddr *)&a, sizeof(a)), "listening socket");
+    umask(0);
     NEED(fchownat(b->parts.sockets, name, 0, b->s->house->group,
                   AT_SYMLINK_NOFOLLOW),
          "listening socket");
-    NEED(fchmodat(b->parts.sockets, name, 0660, 0), "listening socket");
     NEED(listen(fd, 1024), "listening socket");
     b->parts.listen = fd;
     close(b->parts.sockets);
@@ -385,7 +386,8 @@ static void
 make_groups(struct birth *b)
 {
     const struct gh_launch_plan *p = b->s->plan;
-    struct gh_cgroup_limits l = {.memory = p->memory,
+    uint64_t all = b->s->house->memory;
+    struct gh_cgroup_limits l = {.memory = p->memory < all ? p->memory : all,
                                  .swap = p->swap,
                                  .pids = p->pids,
                                  .cpu_quota_us = p->cpu_quota_us,

@@ -29,6 +29,7 @@ struct gh_sandbox_house {
     int shim_path;     /* the file itself, O_PATH, for services with an init */
     int null, fuse;    /* /dev/null, and 1 when /dev/fuse is usable */
     unsigned landlock; /* ABI, 0 = none */
+    uint64_t memory;   /* bytes of the host */
     char boot[40];
 };
 

@@ -6,11 +6,12 @@ import pathlib
 import shutil
 import signal
 import struct
+import subprocess
 import time
 
 import pytest
 
-from lib.house import PYTHON, House
+from lib.house import CONTROL_UID, PYTHON, House
 from lib.process import alive, wait_for
 
 ROOTS = pathlib.Path("/var/tmp")
@@ -204,3 +205,33 @@ def test_output_is_not_kept_waiting_by_calls_nor_calls_by_output(house):
     _, rate = work_of(house, "both", total, 1.0)
     assert rate > 30, rate
     house.remove("both")
+
+
+# ---- a control that was taken over
+
+START = """
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(10)
+s.connect(sys.argv[1])
+f = open("/usr/bin/env", "rb")
+record = struct.pack("=IIII64sIi", 0x4748504c, 1, 2, 1, b"x", 0, 0)
+socket.send_fds(s, [record], [f.fileno(), f.fileno()])
+print(s.recv(4096))
+"""
+
+
+def test_the_launcher_reads_sealed_memory_and_no_files(house):
+    """A file could lie on a disk that hangs, and the launcher with it."""
+    done = subprocess.run(
+        [PYTHON, "-c", START, house.dir / "sock/launcher.sock"],
+        capture_output=True, text=True, timeout=20, user=CONTROL_UID,
+        group=CONTROL_UID, extra_groups=[61112])
+    assert "not a sealed memfd" in done.stdout, done
+
+
+def test_a_listener_is_the_gates_alone(house):
+    house.register("handed", ["/bin/sleep", "100"], x={"listen": "fd"})
+    wait_for("it is there", lambda: house.instance("handed").get("pid"))
+    st = (house.dir / "svc/handed/0.sock").stat()
+    assert (st.st_mode & 0o777, st.st_uid, st.st_gid) == (0o660, 0, 61112)

@@ -41,6 +41,8 @@ setup(void **state)
     strcpy(r.p.name, "web");
     strcpy(r.p.hostname, "web");
     r.p.flags = GH_LAUNCH_READ_ONLY;
+    r.p.memory = 1 << 20;
+    r.p.pids = 1;
     r.p.log_size = 4096;
     r.p.log_files = 1;
     r.p.stop_signal = 15;
@@ -94,7 +96,9 @@ every_field_has_its_range(void **state)
     REFUSED(r.p.flags |= 1u << 20, GH_EINVAL);
     REFUSED(r.p.port = 65536, GH_EINVAL);
     REFUSED(r.p.memory = UINT64_MAX, GH_EINVAL);
-    REFUSED(r.p.pids = UINT64_MAX, GH_EINVAL);
+    REFUSED(r.p.memory = 0, GH_EINVAL); /* no limit */
+    REFUSED(r.p.pids = GH_LAUNCH_PIDS + 1, GH_EINVAL);
+    REFUSED(r.p.pids = 0, GH_EINVAL);
     REFUSED((r.p.cpu_quota_us = 1, r.p.cpu_period_us = 0), GH_EINVAL);
     REFUSED(r.p.log_size = 0, GH_EINVAL);
     REFUSED(r.p.log_files = 0, GH_EINVAL);
@@ -122,6 +126,7 @@ roots_and_rights_fit_together(void **state)
     REFUSED(r.p.flags |= GH_LAUNCH_EGRESS_GATE, GH_EINVAL);
     REFUSED(r.p.flags |= GH_LAUNCH_SOCKET_DIR | GH_LAUNCH_NO_LANDLOCK,
             GH_EINVAL);
+    REFUSED(r.p.flags |= GH_LAUNCH_SOCKET_DIR | GH_LAUNCH_LISTEN, GH_EINVAL);
 }
 
 static void
