@@ -16,6 +16,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,23 @@ def reachable(build):
         yield copy
 
 
+def bounded(command, env, seconds):
+    """pytest's exit status; one that takes too long is interrupted, so that
+    it still tells what it knows."""
+    child = subprocess.Popen(command, cwd=ROOT, env=env,
+                             stdin=subprocess.DEVNULL)
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGINT)
+    try:
+        child.wait(60)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    return f"a stop after {seconds} s"
+
+
 def box(name, build, variables, options):
     good, text = make(*variables, "all")
     if not good:
@@ -149,18 +167,13 @@ def box(name, build, variables, options):
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "tests/box", "-q", "-ra",
-               "-p", "no:cacheprovider", "--color=no",
+               "-p", "no:cacheprovider", "--color=no", "--durations=10",
                f"--junitxml={report}", "-o", "junit_family=xunit1", *options]
     if os.geteuid() != 0:  # parts of the product get uids of their own
         command = ["sudo", "--preserve-env=GATEHOUSE_BUILD", *command]
     with reachable(build) as place:
         env = dict(os.environ, GATEHOUSE_BUILD=str(place))
-        try:
-            status = subprocess.run(command, cwd=ROOT, env=env,
-                                    stdin=subprocess.DEVNULL,
-                                    timeout=BOX_SECONDS[name]).returncode
-        except subprocess.TimeoutExpired:
-            status = f"a stop after {BOX_SECONDS[name]} s"
+        status = bounded(command, env, BOX_SECONDS[name])
     if not report.exists():
         yield Result(name, "pytest", "failed",
                      f"no report; pytest ended with {status}")
