@@ -8,23 +8,13 @@
 #include "ngx_http_gatehouse_decision.h"
 #include "ngx_http_gatehouse_worker.h"
 
+#include "slot.h"
+
 
 #define NGX_HTTP_GATEHOUSE_ZONE_MAGIC   0x7a65747267743031ull
 #define NGX_HTTP_GATEHOUSE_SLOT         2048
 #define NGX_HTTP_GATEHOUSE_SLOT_BIG     (24 * 1024)
 #define NGX_HTTP_GATEHOUSE_WAYS         4
-#define NGX_HTTP_GATEHOUSE_TORN         1000    /* ms: then its writer died */
-
-
-typedef struct {
-    ngx_atomic_t                    seq;        /* odd while written */
-    ngx_atomic_t                    written;    /* ms, monotonic */
-    uint64_t                        stamp;
-    uint64_t                        expires;    /* UTC ms; 0: free */
-    uint32_t                        len;
-    u_char                          digest[GH_DIGEST_SIZE];
-    u_char                          data[];
-} ngx_http_gatehouse_slot_t;
 
 
 static ngx_int_t
@@ -39,6 +29,7 @@ ngx_http_gatehouse_zone_layout(ngx_http_gatehouse_zone_t *zone, size_t size,
 
     zone->layout = NGX_HTTP_GATEHOUSE_ZONE_LAYOUT;
     zone->size = size;
+    gh_random(&zone->slot_key, sizeof(zone->slot_key));
 
     at = ngx_align(sizeof(ngx_http_gatehouse_zone_t), 64);
 
@@ -213,7 +204,7 @@ ngx_http_gatehouse_counters_sum(ngx_uint_t counter)
 /* ---- seen tokens and sessions ---- */
 
 
-static ngx_http_gatehouse_slot_t *
+static struct gh_slot *
 ngx_http_gatehouse_cache_slot(ngx_uint_t table, const u_char *digest,
     ngx_uint_t way)
 {
@@ -229,39 +220,33 @@ ngx_http_gatehouse_cache_slot(ngx_uint_t table, const u_char *digest,
     ngx_memcpy(&set, digest, sizeof(set));
     set &= cache->sets - 1;
 
-    return (ngx_http_gatehouse_slot_t *)
+    return (struct gh_slot *)
                ((u_char *) ngx_http_gatehouse_worker.zone + cache->offset
                 + ((size_t) set * NGX_HTTP_GATEHOUSE_WAYS + way) * cache->slot);
 }
 
 
-/* a copy of the slot's record if it is this one's and nobody wrote meanwhile */
+static size_t
+ngx_http_gatehouse_cache_room(ngx_uint_t table)
+{
+    return ngx_http_gatehouse_worker.zone->tokens[table].slot
+           - sizeof(struct gh_slot);
+}
+
+
+/* a copy of the slot's record if it is whole and this one's */
 
 static ngx_int_t
-ngx_http_gatehouse_cache_read(ngx_http_gatehouse_slot_t *slot, size_t max,
+ngx_http_gatehouse_cache_read(struct gh_slot *slot, size_t room,
     const u_char *digest, uint64_t now, ngx_pool_t *pool,
     struct gh_slice *record, uint64_t *stamp)
 {
-    u_char             *p;
-    uint32_t            len;
-    uint64_t            when, expires;
-    ngx_atomic_uint_t   seq;
+    u_char   *p;
+    ssize_t   len;
 
-    seq = slot->seq;
+    len = gh_slot_look(slot, room, digest, now);
 
-    if ((seq & 1) || slot->expires == 0
-        || ngx_memcmp(slot->digest, digest, GH_DIGEST_SIZE) != 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    ngx_memory_barrier();
-
-    len = slot->len;
-    when = slot->stamp;
-    expires = slot->expires;
-
-    if (len > max || expires <= now) {
+    if (len < 0) {
         return NGX_DECLINED;
     }
 
@@ -270,18 +255,14 @@ ngx_http_gatehouse_cache_read(ngx_http_gatehouse_slot_t *slot, size_t max,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(p, slot->data, len);
-
-    /* without this fence the copy could be of the next record */
-
-    ngx_memory_barrier();
-
-    if (slot->seq != seq) {
+    if (gh_slot_copy(slot, ngx_http_gatehouse_worker.zone->slot_key, digest,
+                     now, p, len, stamp)
+        != 0)
+    {
         return NGX_DECLINED;
     }
 
     *record = gh_slice(p, len);
-    *stamp = when;
 
     return NGX_OK;
 }
@@ -291,9 +272,9 @@ ngx_int_t
 ngx_http_gatehouse_cache_get(const u_char *digest, uint64_t now,
     ngx_pool_t *pool, struct gh_slice *record, uint64_t *stamp)
 {
-    ngx_int_t                   rc;
-    ngx_uint_t                  table, way;
-    ngx_http_gatehouse_slot_t  *slot;
+    ngx_int_t        rc;
+    ngx_uint_t       table, way;
+    struct gh_slot  *slot;
 
     for (table = 0; table < 2; table++) {
         for (way = 0; way < NGX_HTTP_GATEHOUSE_WAYS; way++) {
@@ -304,9 +285,8 @@ ngx_http_gatehouse_cache_get(const u_char *digest, uint64_t now,
             }
 
             rc = ngx_http_gatehouse_cache_read(slot,
-                     ngx_http_gatehouse_worker.zone->tokens[table].slot
-                     - sizeof(ngx_http_gatehouse_slot_t),
-                     digest, now, pool, record, stamp);
+                     ngx_http_gatehouse_cache_room(table), digest, now, pool,
+                     record, stamp);
 
             if (rc != NGX_DECLINED) {
                 return rc;
@@ -318,45 +298,31 @@ ngx_http_gatehouse_cache_get(const u_char *digest, uint64_t now,
 }
 
 
-/* makes seq odd and ours; what a dead writer left is taken over */
-
-static ngx_int_t
-ngx_http_gatehouse_cache_claim(ngx_http_gatehouse_slot_t *slot,
-    ngx_atomic_uint_t *seq)
-{
-    ngx_atomic_uint_t  now;
-
-    *seq = slot->seq;
-    now = ngx_current_msec;
-
-    if (*seq & 1) {
-        if (now - slot->written < NGX_HTTP_GATEHOUSE_TORN) {
-            return NGX_DECLINED;
-        }
-
-        (*seq)++;               /* stays odd below */
-
-        if (!ngx_atomic_cmp_set(&slot->seq, *seq - 1, *seq + 1)) {
-            return NGX_DECLINED;
-        }
-
-    } else if (!ngx_atomic_cmp_set(&slot->seq, *seq, *seq + 1)) {
-        return NGX_DECLINED;
-    }
-
-    slot->written = now;
-    ngx_memory_barrier();
-
-    return NGX_OK;
-}
-
-
 static void
-ngx_http_gatehouse_cache_done(ngx_http_gatehouse_slot_t *slot,
-    ngx_atomic_uint_t seq)
+ngx_http_gatehouse_cache_clear(ngx_uint_t table, const u_char *digest)
 {
-    ngx_memory_barrier();
-    slot->seq = seq + 2;
+    uint64_t         claim;
+    ngx_uint_t       way;
+    struct gh_slot  *slot;
+
+    for (way = 0; way < NGX_HTTP_GATEHOUSE_WAYS; way++) {
+
+        slot = ngx_http_gatehouse_cache_slot(table, digest, way);
+        if (slot == NULL) {
+            break;
+        }
+
+        if (!gh_slot_is(slot, digest)) {
+            continue;
+        }
+
+        claim = gh_slot_claim(slot, ngx_http_gatehouse_mono());
+
+        if (claim) {
+            gh_slot_clear(slot);
+            (void) gh_slot_done(slot, claim);
+        }
+    }
 }
 
 
@@ -364,14 +330,12 @@ void
 ngx_http_gatehouse_cache_put(const u_char *digest, struct gh_slice record,
     uint64_t stamp, uint64_t expires, uint64_t now)
 {
-    ngx_uint_t                  table, way;
-    ngx_atomic_uint_t           seq;
-    ngx_http_gatehouse_slot_t  *slot, *best;
+    uint64_t         claim;
+    ngx_uint_t       table, way;
+    struct gh_slot  *slot, *best;
 
     for (table = 0; table < 2; table++) {
-        if (record.len + sizeof(ngx_http_gatehouse_slot_t)
-            <= ngx_http_gatehouse_worker.zone->tokens[table].slot)
-        {
+        if (record.len <= ngx_http_gatehouse_cache_room(table)) {
             break;
         }
     }
@@ -379,6 +343,10 @@ ngx_http_gatehouse_cache_put(const u_char *digest, struct gh_slice record,
     if (table == 2) {
         return;
     }
+
+    /* what was there in the other size is older */
+
+    ngx_http_gatehouse_cache_clear(!table, digest);
 
     best = NULL;
 
@@ -389,54 +357,29 @@ ngx_http_gatehouse_cache_put(const u_char *digest, struct gh_slice record,
             return;
         }
 
-        if (ngx_memcmp(slot->digest, digest, GH_DIGEST_SIZE) == 0
-            || slot->expires <= now)
-        {
+        if (gh_slot_is(slot, digest) || slot->expires <= now) {
             best = slot;
             break;
         }
 
-        if (best == NULL || slot->written < best->written) {
+        if (best == NULL || gh_slot_written(slot) < gh_slot_written(best)) {
             best = slot;
         }
     }
 
-    if (ngx_http_gatehouse_cache_claim(best, &seq) != NGX_OK) {
-        return;
+    claim = gh_slot_claim(best, ngx_http_gatehouse_mono());
+
+    if (claim) {
+        gh_slot_fill(best, ngx_http_gatehouse_worker.zone->slot_key, claim,
+                     digest, record, stamp, expires);
+        (void) gh_slot_done(best, claim);
     }
-
-    ngx_memcpy(best->digest, digest, GH_DIGEST_SIZE);
-    ngx_memcpy(best->data, record.data, record.len);
-    best->len = record.len;
-    best->stamp = stamp;
-    best->expires = expires;
-
-    ngx_http_gatehouse_cache_done(best, seq);
 }
 
 
 void
 ngx_http_gatehouse_cache_drop(const u_char *digest)
 {
-    ngx_uint_t                  table, way;
-    ngx_atomic_uint_t           seq;
-    ngx_http_gatehouse_slot_t  *slot;
-
-    for (table = 0; table < 2; table++) {
-        for (way = 0; way < NGX_HTTP_GATEHOUSE_WAYS; way++) {
-
-            slot = ngx_http_gatehouse_cache_slot(table, digest, way);
-            if (slot == NULL) {
-                break;
-            }
-
-            if (ngx_memcmp(slot->digest, digest, GH_DIGEST_SIZE) == 0
-                && ngx_http_gatehouse_cache_claim(slot, &seq) == NGX_OK)
-            {
-                slot->expires = 0;
-                ngx_memzero(slot->digest, GH_DIGEST_SIZE);
-                ngx_http_gatehouse_cache_done(slot, seq);
-            }
-        }
-    }
+    ngx_http_gatehouse_cache_clear(0, digest);
+    ngx_http_gatehouse_cache_clear(1, digest);
 }

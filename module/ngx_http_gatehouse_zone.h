@@ -7,9 +7,9 @@
  *
  *     | slab header | zone | decisions | tokens | big tokens | limiter |
  *
- * Nothing in it is locked.  What is longer than a word has a sequence number
- * that is odd while it is written: a reader copies and looks again, and what a
- * killed worker left odd is taken over by the next writer.
+ * Nothing in it is locked.  A decision has a sequence number that is odd while
+ * it is written: a reader copies and looks again.  Tokens and sessions have a
+ * sum over all of their bytes besides (idp/slot.h): who calls is never a mix.
  */
 
 
@@ -20,7 +20,7 @@
 #include "ngx_http_gatehouse.h"
 
 
-#define NGX_HTTP_GATEHOUSE_ZONE_LAYOUT   1
+#define NGX_HTTP_GATEHOUSE_ZONE_LAYOUT   2
 #define NGX_HTTP_GATEHOUSE_WORKERS       64     /* counted apart, the rest
                                                    shares */
 
@@ -83,6 +83,7 @@ struct ngx_http_gatehouse_zone_s {
     size_t                          decisions;  /* offset, and how many */
     uint32_t                        ndecisions;
     ngx_http_gatehouse_cache_t      tokens[2];  /* 2k and 24k */
+    uint64_t                        slot_key;   /* of their sums */
     size_t                          limiter;    /* offset and size */
     size_t                          limiter_size;
     ngx_http_gatehouse_counts_t     counts[NGX_HTTP_GATEHOUSE_WORKERS];
