@@ -20,9 +20,15 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+/* All connections; those of uids that may nothing, so that they keep nobody
+ * else out. */
+#define CONNECTIONS 256u
+#define STRANGERS 16u
+
 struct gh_control_http {
     struct MHD_Daemon *daemon;
     sd_event_source *io, *timer;
+    unsigned strangers;
 };
 
 /* ---- answers */
@@ -262,8 +268,9 @@ may(const struct gh_request *r)
     return false;
 }
 
+/* Before anything of the body is kept: who may not speak fills no memory. */
 static void
-serve(struct gh_request *r, const char *method, const char *path)
+judge(struct gh_request *r, const char *method, const char *path)
 {
     int rc = gh_control_route(r, method, path);
 
@@ -278,7 +285,13 @@ serve(struct gh_request *r, const char *method, const char *path)
                (long)r->pid, r->route->method, r->route->path);
         gh_request_fail(r, 403, "denied", "uid %ld may not do this",
                         (long)r->uid);
-    } else if (r->body_too_big)
+    }
+}
+
+static void
+serve(struct gh_request *r)
+{
+    if (r->body_too_big)
         gh_request_fail(r, 413, "too_big", "the body passes %zu bytes",
                         (size_t)GH_CONTROL_BODY);
     else if (r->body.failed)
@@ -318,7 +331,11 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 
     if (r == NULL) {
         *state = r = new_request(cls, connection);
-        return r != NULL ? MHD_YES : MHD_NO;
+        if (r == NULL)
+            return MHD_NO;
+        judge(r, method, url);
+        /* Answered now, the connection ends without its body. */
+        return r->status != 0 ? send_answer(r) : MHD_YES;
     }
     if (*size > 0) {
         if (r->body.len + *size > GH_CONTROL_BODY)
@@ -328,7 +345,7 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
         *size = 0;
         return MHD_YES;
     }
-    serve(r, method, url);
+    serve(r);
     return send_answer(r);
 }
 
@@ -347,6 +364,32 @@ on_completed(void *cls, struct MHD_Connection *connection, void **state,
     json_decref(r->json);
     free(r);
     *state = NULL;
+}
+
+/* The socket is open to all, so that a refusal has its words. */
+static void
+on_connection(void *cls, struct MHD_Connection *connection, void **stranger,
+              enum MHD_ConnectionNotificationCode what)
+{
+    struct gh_control *c = cls;
+    const union MHD_ConnectionInfo *info;
+    struct ucred peer;
+    socklen_t n = sizeof(peer);
+
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        c->http->strangers -= *stranger != NULL;
+        return;
+    }
+    info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info == NULL ||
+        (getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) ==
+             0 &&
+         (peer.uid == 0 || peer.uid == geteuid() || peer.uid == c->idp_uid)))
+        return;
+    *stranger = c;
+    if (++c->http->strangers > STRANGERS)
+        shutdown(info->connect_fd, SHUT_RDWR);
 }
 
 /* ---- in the loop */
@@ -438,19 +481,21 @@ gh_control_http_start(struct gh_control *c, struct gh_error *e)
         close(fd);
         return gh_error_set(e, GH_ENOMEM, "out of memory");
     }
+    c->http = h; /* connections count there from the first */
     h->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, c,
         MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, 256u, MHD_OPTION_CONNECTION_TIMEOUT, 30u,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        30u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, c, MHD_OPTION_END);
     if (h->daemon == NULL) {
         close(fd);
         free(h);
+        c->http = NULL;
         return gh_error_set(e, GH_EIO, "the HTTP server does not start");
     }
     info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    c->http = h;
     rc = sd_event_add_io(c->loop, &h->io, info->epoll_fd, EPOLLIN, on_io, h);
     if (rc >= 0)
         rc = sd_event_add_time(c->loop, &h->timer, CLOCK_MONOTONIC, 0, 1000,

@@ -190,6 +190,15 @@ check_credentials(struct gh_refs *c, const json_t *api)
         check_login_idp(c, api, gh_refs_text(cred, "login"));
     gh_refs_follow(c, GH_KIND_APP, gh_refs_text(cred, "anonymous"),
                    "credentials.anonymous");
+    /* Roles are asked of tokens and sessions: who brings none had it easier. */
+    if (gh_refs_text(cred, "anonymous") != NULL &&
+        json_array_size(json_object_get(api, "roles")) > 0)
+        gh_refs_fault(c,
+                      "leave \"anonymous\" out, or publish what is for all "
+                      "as an API of its own",
+                      "credentials.anonymous",
+                      "\"roles\" would keep out nobody: anonymous callers "
+                      "have none and are let in");
 }
 
 struct header_use {

@@ -13,7 +13,7 @@ import pytest
 from lib import raw
 from lib.control import Control, Peer
 from lib.process import wait_for
-from lib.stack import BUILD, CONTROL_UID, IDP_UID, Redis
+from lib.stack import BUILD, CONTROL_UID, GROUP, IDP_UID, Redis
 
 OTHER_UID = 61999
 
@@ -45,6 +45,58 @@ def test_a_stranger_may_nothing(control):
                          ("PUT", "/v1/idps/lemon/discovered")):
         status, body = control.call_as(OTHER_UID, method, path, {})
         assert (status, body["code"]) == (403, "denied"), path
+
+
+def as_stranger(control, code):
+    """What a program of another uid in the shared group prints."""
+    return subprocess.run(
+        ["/usr/bin/python3", "-c", "import socket, sys\n"
+         "def connect():\n"
+         "    s = socket.socket(socket.AF_UNIX)\n"
+         "    s.connect(sys.argv[1])\n    s.settimeout(5)\n"
+         "    return s\n" + code, control.sock],
+        user=OTHER_UID, group=GROUP, extra_groups=[], capture_output=True,
+        text=True, timeout=60).stdout
+
+
+def test_a_stranger_is_refused_before_its_body_is_kept(control):
+    said = as_stranger(control, """
+s = connect()
+s.sendall(b"PUT /v1/document HTTP/1.1\\r\\nHost: x\\r\\n"
+          b"Content-Length: 4000000\\r\\n\\r\\n")
+print(s.recv(100))
+""")
+    assert "HTTP/1.1 403" in said
+
+
+def test_strangers_keep_nobody_out(control):
+    """However many connections they open, few of them are kept."""
+    said = as_stranger(control, """
+import select, time
+held = [connect() for i in range(300)]
+poll = select.poll()
+for s in held:
+    poll.register(s, select.POLLIN)
+end = time.monotonic() + 10
+ended = 0
+while ended < 284 and time.monotonic() < end:
+    ended = len(poll.poll(100))
+print("ended", ended, flush=True)
+""")
+    assert said == "ended 284\n"
+    assert control.call("GET", "/v1/apps").status == 200
+
+
+def test_roles_beside_anonymous_would_keep_out_nobody(control):
+    api = {"path": "/open", "service": "back", "roles": ["staff"],
+           "credentials": {"jwt": [{"idp": "lemon", "audience": "x"}]}}
+    assert control.call("PUT", "/v1/apis/open", api).status == 201
+    api["credentials"]["anonymous"] = "mobile"
+    reply = control.call("PUT", "/v1/apis/open", api)
+    assert reply.status == 422
+    assert "keep out nobody" in reply.json()["faults"][0]["message"]
+    del api["roles"]
+    assert control.call("PUT", "/v1/apis/open", api).status == 200
 
 
 def test_idp_reads_and_reports_and_no_more(control):
