@@ -93,6 +93,8 @@ struct ngx_http_gatehouse_ctx_s {
     ngx_msec_t                      wait_until;
     struct gh_slice                 keys_of;    /* provider that is asked */
     void                           *asked;      /* a command under way */
+    uint64_t                        asked_ms;   /* UTC */
+    ngx_atomic_uint_t               revoked;    /* sessions, by then */
     struct gh_slice                 stored;     /* what Redis has of it */
 
     ngx_str_t                       target;     /* as the client sent it */

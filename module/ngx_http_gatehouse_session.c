@@ -3,10 +3,15 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A session in the zone is: end (u64), idle time (u64), the identity's flat
- * form.  Its stamp says when Redis had it last.  It is asked for again after
- * 30 s (which also tells Redis that it is in use), or when messages about
- * revoked sessions may have been missed.  With Redis away a session in the
- * zone goes on until its end; one that is not there cannot be decided.
+ * form.  Its stamp says since when Redis is known to have had it: the time of
+ * the question.  It is asked for again after 30 s (which also tells Redis that
+ * it is in use), or when messages about revoked sessions may have been missed.
+ * With Redis away a session in the zone goes on until its end; one that is not
+ * there cannot be decided.
+ *
+ * A reply may be older than a message that was read before it, by this worker
+ * or by another.  So messages are counted in the zone, and what was asked for
+ * before one came is not kept.
  */
 
 
@@ -96,6 +101,9 @@ ngx_http_gatehouse_session_ask(ngx_http_gatehouse_ctx_t *ctx, const char *d)
 
     gh_buffer_finish(&command);
 
+    ctx->asked_ms = ngx_http_gatehouse_now();
+    ctx->revoked = ngx_http_gatehouse_worker.zone->revoked;
+
     return ctx->asked ? NGX_OK : NGX_DECLINED;
 }
 
@@ -129,21 +137,34 @@ ngx_http_gatehouse_session_touch(const char *d, uint64_t ttl)
 
 
 static void
-ngx_http_gatehouse_session_put(const u_char *digest, struct gh_session *s)
+ngx_http_gatehouse_session_put(ngx_http_gatehouse_ctx_t *ctx,
+    const u_char *digest, struct gh_session *s)
 {
-    uint64_t          now;
     struct gh_buffer  record;
 
+    if (ctx->revoked != ngx_http_gatehouse_worker.zone->revoked) {
+        return;
+    }
+
     record = GH_BUFFER_INIT;
-    now = ngx_http_gatehouse_now();
 
     gh_write_u64(&record, s->end_ms);
     gh_write_u64(&record, s->idle_ms);
     gh_identity_pack(&s->identity, &record);
 
     if (!record.failed) {
-        ngx_http_gatehouse_cache_put(digest, gh_buffer_slice(&record), now,
-                                     s->end_ms, now);
+        ngx_http_gatehouse_cache_put(digest, gh_buffer_slice(&record),
+                                     ctx->asked_ms, s->end_ms,
+                                     ngx_http_gatehouse_now());
+
+        /* a worker counts, then drops: either it found ours, or we see it */
+
+        if (ctx->revoked
+            != ngx_atomic_fetch_add(&ngx_http_gatehouse_worker.zone->revoked,
+                                    0))
+        {
+            ngx_http_gatehouse_cache_drop(digest);
+        }
     }
 
     gh_buffer_finish(&record);
@@ -232,7 +253,7 @@ ngx_http_gatehouse_session_stored(ngx_http_request_t *r,
     }
 
     ngx_http_gatehouse_session_touch(d, ttl);
-    ngx_http_gatehouse_session_put(digest, s);
+    ngx_http_gatehouse_session_put(ctx, digest, s);
 
     ctx->identity = &s->identity;
 
@@ -341,6 +362,8 @@ ngx_http_gatehouse_session_revoked(struct gh_slice d)
     if (d.len != GH_SESSION_KEY_LEN) {
         return;
     }
+
+    (void) ngx_atomic_fetch_add(&ngx_http_gatehouse_worker.zone->revoked, 1);
 
     ngx_http_gatehouse_session_digest((const char *) d.data, digest);
     ngx_http_gatehouse_cache_drop(digest);

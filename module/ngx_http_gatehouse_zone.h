@@ -80,6 +80,7 @@ struct ngx_http_gatehouse_zone_s {
     ngx_atomic_t                    decided;    /* numbers decisions */
     ngx_atomic_t                    refused;    /* next slot of the ring */
     ngx_atomic_t                    redis_down; /* workers' breakers say so */
+    ngx_atomic_t                    revoked;    /* messages about sessions */
     size_t                          decisions;  /* offset, and how many */
     uint32_t                        ndecisions;
     ngx_http_gatehouse_cache_t      tokens[2];  /* 2k and 24k */
