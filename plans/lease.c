@@ -9,7 +9,6 @@
  * few of its own. A small part of what is free, so that little can strand. */
 #define LEAST_PART 64
 #define LEAST_MAX 1024
-#define RECALL_MS 100  /* nothing free, but unspent elsewhere: ask again */
 #define LEASE_HEAD 4   /* integers before the limits in a reply */
 #define LEASE_FIELDS 5 /* per limit */
 
@@ -255,7 +254,8 @@ static bool
 may_ask(const struct gh_cell *c, const struct call *call, uint64_t mono_ms,
         uint32_t need)
 {
-    return call->ask && need > 0 && !(mono_ms < c->end && mono_ms < c->quiet);
+    return call->ask && need > 0 &&
+           !(mono_ms < c->end && gh_table_quiet(c, mono_ms));
 }
 
 /* Which cells the call is about: those of the request and all open ones. */
@@ -297,18 +297,44 @@ write_totals(struct gh_buffer *b, const struct gh_cell *c)
     arg_u64(b, c->refused);
 }
 
+/* No more than the script would grant by what is known here, so that little is
+ * put down as pending; a lease that gets less learns what is free. */
+static uint64_t
+within(const struct gh_limiter *l, const struct gh_cell *c, uint64_t mono_ms,
+       uint64_t want)
+{
+    uint64_t free = mono_ms < c->end ? c->free : c->rule >> 8;
+    uint64_t pending = c->pending, hosts = l->table->hosts, share;
+
+    free = free > pending ? free - pending : 0;
+    share = free / (2 * (hosts ? hosts : 1));
+    share = share < 1 ? 1 : share;
+    return want < share ? want : share;
+}
+
+/* What this call may be granted, noted before it is sent: whoever sends it may
+ * be killed, and its answer lost. */
+static void
+pend(struct gh_cell *c, uint32_t want)
+{
+    uint32_t had = c->pending;
+
+    c->pending = had > UINT32_MAX - want ? UINT32_MAX : had + want;
+}
+
 static void
 write_limit(const struct gh_limiter *l, const struct call *call,
             uint64_t mono_ms, struct gh_lease *lease, uint16_t i,
             struct gh_buffer *b)
 {
-    const struct gh_cell *c = gh_table_cell(l, lease->at[i].cell);
+    struct gh_cell *c = gh_table_cell(l, lease->at[i].cell);
     uint64_t rule = lease->at[i].rule, want = 0;
     uint32_t need = needed(call->s, call->scope, lease->at[i].cell);
 
     if (may_ask(c, call, mono_ms, need))
-        want = wanted(c, mono_ms, need);
-    lease->at[i].wanted = want > 0;
+        want = within(l, c, mono_ms, wanted(c, mono_ms, need));
+    lease->at[i].want = want == 0 ? 0 : (uint32_t)(want < need ? need : want);
+    pend(c, lease->at[i].want);
     arg_u64(b, rule >> 4 & 15);
     arg_u64(b, rule >> 8);
     arg_u64(b, want);
@@ -425,21 +451,19 @@ static void
 be_quiet(struct gh_cell *c, const struct gh_lease *lease, uint16_t i,
          const struct grant *g)
 {
-    uint64_t end = c->end, soon = lease->asked_ms + RECALL_MS;
-
     if (lease->at[i].rule != c->rule)
         return; /* edited meanwhile: this answer is about the old limit */
     if (g->free > 0)
         c->quiet = 0;
-    else if (g->unspent > 0 && lease->at[i].wanted)
-        c->quiet = soon < end ? soon : end;
-    else if (lease->at[i].wanted || c->quiet >= end)
-        c->quiet = end;
+    else if (g->unspent > 0 && lease->at[i].want > 0)
+        c->quiet = gh_table_quiet_till(lease->asked_ms + GH_RECALL_MS);
+    else if (lease->at[i].want > 0)
+        c->quiet = GH_QUIET;
 }
 
 static void
 take_in(struct gh_limiter *l, const struct gh_lease *lease, uint16_t i,
-        const struct grant *g, bool held)
+        const struct grant *g, bool held, bool newest)
 {
     struct gh_cell *c = gh_table_cell(l, lease->at[i].cell);
     bool same = lease->at[i].open && lease->at[i].window == g->window;
@@ -456,9 +480,12 @@ take_in(struct gh_limiter *l, const struct gh_lease *lease, uint16_t i,
     } else if (end > c->end) {
         c->end = end; /* each answer is a lower bound of the true end */
     }
-    c->free = g->free;
+    if (newest || g->free < c->free)
+        c->free = g->free;
     gh_table_cell_credit(c, g->granted);
-    if (lease->at[i].wanted && !held) {
+    if (newest)
+        c->pending = 0; /* after the credit: dying in between says too much */
+    if (lease->at[i].want > 0 && !held) {
         c->slice = GH_WORD_LEFT(c->word);
         c->asked = (uint32_t)lease->asked_ms;
     }
@@ -471,7 +498,7 @@ take_in_all(struct gh_limiter *l, struct gh_lease *lease,
             const struct redisReply *r)
 {
     struct gh_scope *s = gh_table_scope(l, lease->scope);
-    bool held = number(r, 2) > 0;
+    bool held = number(r, 2) > 0, newest = s->flight == lease->token;
     uint16_t i;
 
     if (s->gen != lease->gen)
@@ -487,7 +514,7 @@ take_in_all(struct gh_limiter *l, struct gh_lease *lease,
             .unspent = number(r, k + 4),
         };
 
-        take_in(l, lease, i, &g, held);
+        take_in(l, lease, i, &g, held, newest);
     }
     if ((int32_t)(lease->round - s->asserted) > 0)
         s->asserted = lease->round; /* a late one is no news */
@@ -500,6 +527,25 @@ outdated(const struct gh_limiter *l, const struct gh_lease *lease,
          uint64_t epoch)
 {
     return epoch == lease->epoch && epoch != l->table->epoch;
+}
+
+/* The script was not run, so nothing was granted. */
+static void
+not_run(struct gh_limiter *l, const struct gh_lease *lease)
+{
+    uint16_t i;
+
+    if (!gh_table_lock(l))
+        return;
+    for (i = 0;
+         gh_table_scope(l, lease->scope)->gen == lease->gen && i < lease->n;
+         i++) {
+        struct gh_cell *c = gh_table_cell(l, lease->at[i].cell);
+        uint32_t had = c->pending, want = lease->at[i].want;
+
+        c->pending = had > want ? had - want : 0;
+    }
+    gh_table_unlock(l);
 }
 
 int
@@ -520,6 +566,9 @@ gh_lease_apply(struct gh_limiter *l, struct gh_lease *lease, uint64_t mono_ms,
             gh_table_unlock(l);
             rc = 0;
         }
+    } else if (r != NULL && r->type == REDIS_REPLY_ERROR &&
+               gh_reaction_of(r) != GH_REACT_BAD) {
+        not_run(l, lease);
     }
     gh_lease_land(l, lease);
     return rc;

@@ -104,8 +104,8 @@ struct gh_lease { /* caller's memory, kept till applied or failed */
     uint16_t n;
     struct {
         uint32_t cell, seq, window;
-        bool open,
-            wanted; /* totals of an open window were told; asked for more */
+        uint32_t want; /* the most that may be granted */
+        bool open;     /* totals of an open window were told */
         uint64_t rule;
     } at[GH_LEASE_LIMITS];
 };

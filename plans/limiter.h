@@ -70,7 +70,7 @@ struct gh_limiter { /* one process' view of it */
 };
 
 #define GH_LIMITER_MIN (64 * 1024)
-#define GH_LIMITER_LAYOUT 5 /* raised with every change of the layout */
+#define GH_LIMITER_LAYOUT 6 /* raised with every change of the layout */
 
 /* Makes an empty table and a new node identity (random 64 bits): what an older
  * table of this host held stays charged to the old node till its windows end.

@@ -180,7 +180,7 @@ static bool
 exhausted(const struct gh_cell *cell, const struct gh_limit_ref *ref,
           uint64_t mono_ms)
 {
-    return open_now(cell, mono_ms) && mono_ms < cell->quiet &&
+    return open_now(cell, mono_ms) && gh_table_quiet(cell, mono_ms) &&
            cell->rule == gh_rule(ref);
 }
 
@@ -222,8 +222,9 @@ open_alone(struct gh_limiter *l, const struct gh_spend *s, struct gh_charge *c)
 /*
  * What `bounded` may admit in this window: the share of the limit that belongs
  * to the part of the window that is over, and no more than the store had free
- * when it was last asked; each divided among the hosts. One host alone is never
- * over.
+ * when it last answered, less what it may have granted since in answers that
+ * were lost (those come with the next one); each divided among the hosts. One
+ * host alone is never over.
  */
 static uint64_t
 bounded_budget(const struct gh_limiter *l, const struct gh_spend *s,
@@ -231,6 +232,7 @@ bounded_budget(const struct gh_limiter *l, const struct gh_spend *s,
 {
     const struct gh_cell *cell = gh_table_cell(l, c->cell);
     uint64_t now = wall(l, s), hosts = l->table->hosts, share;
+    uint64_t free = cell->free, pending = cell->pending;
     struct gh_window w =
         gh_period_window((enum gh_period)c->limit->period, now);
 
@@ -240,7 +242,8 @@ bounded_budget(const struct gh_limiter *l, const struct gh_spend *s,
         return 0;
     share = (uint64_t)((double)c->limit->value * (double)(now - w.start_ms) /
                        (double)(w.end_ms - w.start_ms));
-    return (share < cell->free ? share : cell->free) / hosts;
+    free = free > pending ? free - pending : 0;
+    return (share < free ? share : free) / hosts;
 }
 
 /*
@@ -263,7 +266,7 @@ lease_alone(struct gh_limiter *l, const struct gh_spend *s, struct gh_charge *c)
         more = gh_table_cell_credit(cell, most);
         cell->slice = 0; /* nothing to refill it from */
         cell->free = most > cell->granted ? most - cell->granted : 0;
-        cell->quiet = cell->free == 0 ? cell->end : 0;
+        cell->quiet = cell->free == 0 ? GH_QUIET : 0;
     }
     gh_table_unlock(l);
     return more;
@@ -410,7 +413,7 @@ look_ahead(const struct gh_limiter *l, struct gh_spend *s,
     const struct gh_cell *cell = gh_table_cell(l, c->cell);
     uint64_t left = GH_WORD_LEFT(cell->word);
 
-    if (left * 3 < cell->slice && s->mono_ms >= cell->quiet &&
+    if (left * 3 < cell->slice && !gh_table_quiet(cell, s->mono_ms) &&
         l->table->down_since == 0 &&
         (uint32_t)s->mono_ms - cell->asked <= HOT_MS)
         due(l, s, c);

@@ -483,6 +483,7 @@ make_cell(struct gh_limiter *l, struct gh_scope *s,
     c->rule = gh_rule(ref);
     gh_table_cell_roll(c, 0, 0);
     c->asked = 0;
+    c->pending = 0;
     atomic_store_explicit(&c->symbol, ref->symbol, memory_order_release);
     if (!linked) {
         c->next = s->cells;

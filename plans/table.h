@@ -46,10 +46,9 @@ struct gh_scope {
 };
 
 struct gh_cell {
-    _Atomic uint64_t word;  /* sequence << 32 | left */
-    _Atomic uint64_t end;   /* of the window, monotonic ms; 0: none known */
-    _Atomic uint64_t quiet; /* do not ask the store before, monotonic ms */
-    _Atomic uint64_t rule;  /* value << 8 | period << 4 | mode */
+    _Atomic uint64_t word; /* sequence << 32 | left */
+    _Atomic uint64_t end;  /* of the window, monotonic ms; 0: none known */
+    _Atomic uint64_t rule; /* value << 8 | period << 4 | mode */
     _Atomic uint64_t granted;
     _Atomic uint64_t free; /* in the store after the last lease */
     _Atomic uint32_t next, symbol;
@@ -59,6 +58,8 @@ struct gh_cell {
     _Atomic uint32_t slice;  /* what was left after the last lease */
     _Atomic uint32_t asked;  /* when that was, low bits of monotonic ms */
     _Atomic uint32_t refused;
+    _Atomic uint32_t quiet;   /* do not ask the store: gh_table_quiet() */
+    _Atomic uint32_t pending; /* what leases without an answer may have got */
 };
 
 struct gh_meter {
@@ -133,6 +134,29 @@ gh_table_valid(const struct gh_limiter *l, uint32_t index)
 #define GH_WORD(seq, left) ((uint64_t)(seq) << 32 | (uint32_t)(left))
 #define GH_WORD_SEQ(w) ((uint32_t)((w) >> 32))
 #define GH_WORD_LEFT(w) ((uint32_t)(w))
+
+/* cell.quiet: 0, GH_QUIET till the window ends, or the low bits of the
+ * monotonic ms at which it ends, GH_RECALL_MS ahead at most. */
+#define GH_QUIET UINT32_MAX
+#define GH_RECALL_MS 100 /* nothing free, but unspent elsewhere: ask again */
+
+static inline uint32_t
+gh_table_quiet_till(uint64_t mono_ms)
+{
+    uint32_t low = (uint32_t)mono_ms;
+
+    return low == 0 || low == GH_QUIET ? 1 : low;
+}
+
+/* Of an open cell. */
+static inline bool
+gh_table_quiet(const struct gh_cell *c, uint64_t mono_ms)
+{
+    uint32_t q = atomic_load_explicit(&c->quiet, memory_order_relaxed);
+
+    return q != 0 &&
+           (q == GH_QUIET || q - (uint32_t)mono_ms - 1 < GH_RECALL_MS);
+}
 
 static inline uint64_t
 gh_rule(const struct gh_limit_ref *r)

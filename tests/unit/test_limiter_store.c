@@ -82,6 +82,69 @@ test_store_away_bounded(void **state)
     assert_int_equal(c.r, GH_SPEND_UNAVAILABLE);
 }
 
+/* A lease that the store grants and whose answer never comes. */
+static void
+lose_answer(struct fixture *f, struct host *h, struct call *c)
+{
+    struct gh_buffer b = GH_BUFFER_INIT;
+    struct gh_lease lease_;
+
+    assert_int_equal(c->r, GH_SPEND_WAIT);
+    assert_int_equal(
+        gh_lease_begin(&h->l, &f->scripts, &c->s, 0, h->mono, &lease_, &b), 1);
+    freeReplyObject(model_send(&f->store, &f->scripts, &b));
+    gh_lease_fail(&h->l, &lease_);
+    gh_buffer_finish(&b);
+}
+
+/*
+ * The answer of a lease is lost, then the store is away and `bounded` decides,
+ * then it is back with its data in the same minute: what it had granted is
+ * handed out now, so it was not free meanwhile. first: the lost answer is that
+ * of the window's first lease.
+ */
+static unsigned
+lost_then_away(struct fixture *f, struct host *h, const char *app, bool first)
+{
+    struct gh_limit_ref ref;
+    struct call c;
+    unsigned i, admitted = 0;
+
+    one_limit(h, &ref, GH_MINUTE, GH_HARD, 100);
+    if (!first) {
+        assert_int_equal(call(f, h, app, &ref, 1), GH_SPEND_ADMIT);
+        do {
+            admitted++;
+            spend_once(h, app, &ref, 1, 1, true, GH_BOUNDED, &c);
+        } while (c.r == GH_SPEND_ADMIT);
+    }
+    for (i = 0; i < 2; i++) {
+        spend_once(h, app, &ref, 1, 1, true, GH_BOUNDED, &c);
+        lose_answer(f, h, &c);
+    }
+    gh_limiter_store_down(&h->l, h->mono);
+    for (i = 0; i < 300; i++) {
+        spend_once(h, app, &ref, 1, 1, true, GH_BOUNDED, &c);
+        admitted += c.r == GH_SPEND_ADMIT;
+    }
+    assert_true(admitted > 20);
+    pulse(f, h);
+    for (i = 0; i < 300; i++)
+        admitted += call(f, h, app, &ref, 1) == GH_SPEND_ADMIT;
+    return admitted;
+}
+
+static void
+test_lost_answer_then_away(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, false);
+    pass(f, 52000); /* late in the minute */
+    assert_int_equal(lost_then_away(f, &f->host[0], "app", false), 100);
+    assert_int_equal(lost_then_away(f, &f->host[0], "new", true), 100);
+}
+
 static unsigned
 sweep(struct fixture *f, struct host *h)
 {
@@ -466,6 +529,7 @@ main(void)
         T(test_store_away_spends_what_is_leased),
         T(test_store_away_deny_and_allow),
         T(test_store_away_bounded),
+        T(test_lost_answer_then_away),
         T(test_flushed_store_is_told_again),
         T(test_hold),
         T(test_unspent_slices_come_back),
