@@ -79,6 +79,14 @@ int gh_launcher_remove(struct gh_launcher *l, const char *name, bool volumes,
 /* Finds what an earlier launcher left: adopts or clears away. */
 void gh_launcher_adopt(struct gh_launcher *l);
 
+/* ---- launcher_remove.c: files of services that are gone */
+
+/* Away from their names at once; a child of ours deletes them. */
+int gh_launcher_remove_files(struct gh_launcher *l, const char *name,
+                             bool volumes, struct gh_error *e);
+/* Goes on with what an earlier launcher left. services: the directory. */
+void gh_launcher_sweep(int services);
+
 /* ---- launcher_host.c: what the host can do, and our part of it */
 
 /* Takes a block of ids and links for this installation. */

@@ -154,15 +154,21 @@ free_range(int services, const char *name)
     unsigned first = hash(name) % GH_LAUNCHER_SERVICES;
     struct dirent *d;
     DIR *dir = fdopendir(dup(services));
+    char home[GH_NAME_SIZE + 8];
     int range;
 
     if (dir == NULL)
         return -1;
     rewinddir(dir);
-    while ((d = readdir(dir)) != NULL)
-        if (d->d_name[0] != '.' && strlen(d->d_name) <= GH_NAME_MAX &&
-            (range = read_range(services, d->d_name)) >= 0)
+    while ((d = readdir(dir)) != NULL) {
+        if (strlen(d->d_name) > GH_NAME_MAX)
+            continue;
+        /* Also of those that are being deleted: launcher_remove.c. */
+        snprintf(home, sizeof(home), "%s/home", d->d_name);
+        if ((range = read_range(services, d->d_name)) >= 0 ||
+            (range = read_range(services, home)) >= 0)
             taken[range] = true;
+    }
     closedir(dir);
     for (unsigned i = 0; i < GH_LAUNCHER_SERVICES; i++)
         if (!taken[(first + i) % GH_LAUNCHER_SERVICES])

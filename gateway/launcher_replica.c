@@ -402,41 +402,10 @@ gh_launcher_signal(struct gh_replica *r, int sig, struct gh_error *e)
 
 /* ---- removal */
 
-/* What is beneath belongs to the service: never followed, only unlinked. */
-static void
-remove_tree(int at, const char *name, const char *spare)
-{
-    struct dirent *d;
-    DIR *dir;
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd < 0) {
-        unlinkat(at, name, 0);
-        return;
-    }
-    dir = fdopendir(fd);
-    if (dir == NULL) {
-        close(fd);
-        return;
-    }
-    while ((d = readdir(dir)) != NULL)
-        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-            (spare == NULL ||
-             (strcmp(d->d_name, spare) != 0 && strcmp(d->d_name, "ids") != 0)))
-            remove_tree(dirfd(dir), d->d_name, NULL);
-    closedir(dir);
-    if (spare == NULL)
-        unlinkat(at, name, AT_REMOVEDIR);
-}
-
 int
 gh_launcher_remove(struct gh_launcher *l, const char *name, bool volumes,
                    struct gh_error *e)
 {
-    char path[96];
-    struct stat st;
-    int services;
-
     for (size_t i = 0; i < GH_LAUNCHER_REPLICAS; i++) {
         struct gh_replica *r = &l->replicas[i];
 
@@ -446,17 +415,7 @@ gh_launcher_remove(struct gh_launcher *l, const char *name, bool volumes,
             return gh_error_set(e, GH_EEXIST, "it still runs");
         forget(r);
     }
-    services = open_services(l);
-    if (services < 0)
-        return gh_error_sys(e, errno, "services");
-    snprintf(path, sizeof(path), "%s/volumes", name);
-    if (fstatat(services, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        volumes = true; /* there are none to keep */
-    remove_tree(services, name, volumes ? NULL : "volumes");
-    close(services);
-    snprintf(path, sizeof(path), "svc/%s", name);
-    remove_tree(l->dir, path, NULL);
-    return 0;
+    return gh_launcher_remove_files(l, name, volumes, e);
 }
 
 /* ---- adoption */
@@ -547,7 +506,9 @@ gh_launcher_adopt(struct gh_launcher *l)
             adopt_service(l, services, d->d_name);
     if (dir != NULL)
         closedir(dir);
-    if (services >= 0)
+    if (services >= 0) {
+        gh_launcher_sweep(services);
         close(services);
+    }
     gh_cgroup_sweep(&l->house.cgroups, keep_group, l);
 }

@@ -235,3 +235,44 @@ def test_a_listener_is_the_gates_alone(house):
     wait_for("it is there", lambda: house.instance("handed").get("pid"))
     st = (house.dir / "svc/handed/0.sock").stat()
     assert (st.st_mode & 0o777, st.st_uid, st.st_gid) == (0o660, 0, 61112)
+
+
+# ---- what it leaves behind
+
+NEST = """
+import os
+for i in range(2000):
+    open("/data/%d" % i, "w").close()
+os.chdir("/data")
+for i in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+    open("f", "w").close()
+print("nested", flush=True)
+"""
+
+
+def test_a_service_cannot_hold_the_launcher_by_what_it_leaves(house):
+    house.register("nest", [PYTHON, "-c", NEST], restart="no",
+                   volumes=["data:/data"])
+    wait_for("it is nested", lambda: "nested" in house.text("nest"))
+    services = house.dir / "services"
+    house.ask("DELETE", "/v1/services/nest?volumes=true")
+    wait_for("its name is free", lambda: not (services / "nest").exists())
+    wait_for("all of it is gone", lambda: not list(services.glob(".gone.*")))
+    log = house.dir / "log/services/nest"
+    assert log.stat().st_uid == 0 and (log / "0.log").exists()
+    # Its log goes on when it comes back, whatever ids it gets.
+    house.register("nest", ["/bin/sh", "-c", "echo again; exec sleep 100"])
+    wait_for("it speaks", lambda: "again" in house.text("nest"))
+
+
+def test_what_was_left_is_removed_by_the_next_launcher(house):
+    services = house.dir / "services"
+    left = services / ".gone.7"
+    (left / "home/volumes/v/a/b/c").mkdir(parents=True)
+    (left / "home/volumes/v/a/link").symlink_to("/etc")
+    (left / "home/ids").write_bytes(struct.pack("=I", 111))
+    house.kill("launcher")
+    wait_for("it is gone", lambda: not left.exists())
+    assert os.path.exists("/etc/passwd")
