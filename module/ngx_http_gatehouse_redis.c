@@ -12,8 +12,8 @@
 #define NGX_HTTP_GATEHOUSE_CONNECT_TIMEOUT  50
 #define NGX_HTTP_GATEHOUSE_REPLY_TIMEOUT    20
 #define NGX_HTTP_GATEHOUSE_RETRY            50
-#define NGX_HTTP_GATEHOUSE_PROBE            600     /* and as much as ... */
-#define NGX_HTTP_GATEHOUSE_PROBE_JITTER     300     /* ... more */
+#define NGX_HTTP_GATEHOUSE_PROBE            450     /* and as much as ... */
+#define NGX_HTTP_GATEHOUSE_PROBE_JITTER     200     /* ... more */
 #define NGX_HTTP_GATEHOUSE_REPLY_MAX        (4 * 1024 * 1024)
 
 

@@ -9,7 +9,7 @@
  *
  *     closed --connect 50 ms--> opening --pulse answered--> ready
  *        ^                         |                          |
- *        +--- 50 ms, after three failures 600 to 900 ms ------+
+ *        +--- 50 ms, after three failures 450 to 650 ms ------+
  *
  * After three failures in a row the breaker opens: the limiter decides without
  * the store, commands are refused at once, and the connection is tried again

@@ -107,7 +107,7 @@ void
 gh_pulse_command(const struct gh_limiter *l, const struct gh_scripts *s,
                  struct gh_buffer *out)
 {
-    gh_buffer_text(out, "*9\r\n");
+    gh_buffer_text(out, "*10\r\n");
     arg_str(out, "EVALSHA");
     arg_str(out, s->pulse.sha);
     arg_str(out, "2");
@@ -116,7 +116,8 @@ gh_pulse_command(const struct gh_limiter *l, const struct gh_scripts *s,
     arg_node(out, l);
     arg_u64(out, GH_HOST_LIVE_MS);
     arg_u64(out, GH_HOLD_MS);
-    arg_u64(out, l->table->epoch == 0);
+    arg_u64(out, l->table->epoch);
+    arg_u64(out, l->table->unswept > 0);
 }
 
 int
@@ -130,8 +131,10 @@ gh_pulse_apply(struct gh_limiter *l, uint64_t asked_ms,
         return -1;
     changed = store_says(l, asked_ms, number(r, 0), number(r, 1), number(r, 3));
     hosts = number(r, 2);
-    l->table->hosts =
-        hosts == 0 ? 1 : (uint32_t)(hosts < 65536 ? hosts : 65536);
+    hosts = hosts == 0 ? 1 : hosts < 65536 ? hosts : 65536;
+    /* in a hold those that are late are not there yet, but they live */
+    if (number(r, 3) == 0 || hosts > l->table->hosts)
+        l->table->hosts = (uint32_t)hosts;
     gh_limiter_store_up(l);
     return changed;
 }
@@ -160,6 +163,10 @@ gh_lease_land(struct gh_limiter *l, const struct gh_lease *lease)
 void
 gh_lease_fail(struct gh_limiter *l, struct gh_lease *lease)
 {
+    const struct gh_scope *s = gh_table_scope(l, lease->scope);
+
+    if (s->gen == lease->gen && s->asserted != l->table->round)
+        l->table->unswept = l->table->mask + 1; /* it may be untold */
     gh_lease_land(l, lease);
 }
 

@@ -6,8 +6,10 @@
  * A connection's first command is always the pulse: it registers the node,
  * counts live hosts and notices that the store was restarted or emptied. Then
  * no grant is made for GH_HOLD_MS by anybody, in which every host re-asserts
- * its cells (gh_lease_sweep() yields them). So a host must reconnect within
- * GH_PROBE_MS.
+ * its cells (gh_lease_sweep() yields them). A host that is not through with
+ * that says so with each pulse, and the hold lasts GH_HOLD_MS more from there.
+ * So a host must pulse each GH_PULSE_MS and reconnect within GH_PROBE_MS, and
+ * has GH_HOLD_MOST holds to tell all.
  *
  *     on connect, then     gh_pulse_command() -> reply -> gh_pulse_apply(): 1
  * means each GH_PULSE_MS     "the store changed"; the sweep yields all again
@@ -33,7 +35,8 @@ struct redisReply;
 
 #define GH_FLIGHT_MS 150 /* then a lease under way is taken for dead */
 #define GH_HOLD_MS 1000  /* no grants after the store changed */
-#define GH_PROBE_MS 900  /* longest pause between tries to connect */
+#define GH_HOLD_MOST 10  /* so many GH_HOLD_MS at most, whoever still tells */
+#define GH_PROBE_MS 700  /* longest pause between tries to connect */
 #define GH_PULSE_MS 250
 #define GH_SWEEP_MS 100
 #define GH_HOST_LIVE_MS 3000

@@ -62,6 +62,35 @@
     "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
 /*
+ * The epoch is a hash: at = its begin, which is its name too; till = how long
+ * its hold lasts if more than `hold` from then on. Each sign in it that a host
+ * has still to tell something makes the hold last at least so long from there,
+ * but no more than GH_HOLD_MOST times all in all, whoever goes on telling.
+ */
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+#define HOLD                                                                   \
+    "local function hold_of(key, now, hold)\n"                                 \
+    "  local e = redis.call('HMGET', key, 'at', 'till')\n"                     \
+    "  local at, till = tonumber(e[1] or '0'), tonumber(e[2] or '0')\n"        \
+    "  if at == 0 or at > now then return 0, 0 end\n"                          \
+    "  till = math.max(at + hold, till)\n"                                     \
+    "  return at, math.max(0, math.min(till - now, hold))\n"                   \
+    "end\n"                                                                    \
+    "local function begin(key, at)\n"                                          \
+    "  redis.call('HSET', key, 'at', string.format('%.0f', at))\n"             \
+    "  redis.call('HDEL', key, 'till')\n"                                      \
+    "  return at\n"                                                            \
+    "end\n"                                                                    \
+    "local function prolong(key, now, hold, at)\n"                             \
+    "  local till = math.min(now, at + hold * (" TEXT(                         \
+        GH_HOLD_MOST) " - 1)) + hold\n"                                        \
+                      "  redis.call('HSET', key, 'till', "                     \
+                      "string.format('%.0f', till))\n"                         \
+                      "  return math.max(0, till - now)\n"                     \
+                      "end\n"
+
+/*
  * KEYS: a hash per limit; then, unless in a cluster, the store's epoch.
  * ARGV: node, live hosts, hold in ms, number of limits, the scope "a:NAME";
  * then for each limit 12: period, value, want, need, window (start in seconds),
@@ -77,17 +106,13 @@
  * node's own), then for each limit 5: window, ms to its end (-1: none), granted
  * to this life of the cell, free, unspent by others.
  */
-static const char lease_text[] = CALENDAR NOW
+static const char lease_text[] = CALENDAR NOW HOLD
     "local node, hosts = ARGV[1], tonumber(ARGV[2])\n"
     "local hold, n = tonumber(ARGV[3]), tonumber(ARGV[4])\n"
     "local epoch_key, epoch, held, lost = KEYS[n + 1], 0, 0, 0\n"
     "if epoch_key then\n"
-    "  epoch = tonumber(redis.call('HGET', epoch_key, 'at') or '0')\n"
-    "  if epoch == 0 or epoch > now then\n"
-    "    epoch = now\n"
-    "    redis.call('HSET', epoch_key, 'at', string.format('%.0f', now))\n"
-    "  end\n"
-    "  if now - epoch < hold then held = hold - (now - epoch) end\n"
+    "  epoch, held = hold_of(epoch_key, now, hold)\n"
+    "  if epoch == 0 then epoch, held = begin(epoch_key, now), hold end\n"
     "end\n"
     "local L = {}\n"
     "for i = 1, n do\n"
@@ -140,12 +165,11 @@ static const char lease_text[] = CALENDAR NOW
     "  L[i] = {a = a, w = w, stop = stop, field = field, mine = mine,\n"
     "    was = was, free = free, unspent = unspent}\n"
     "end\n"
-    "if lost == 1 and held == 0 then\n"
+    "if lost == 1 and epoch_key and held > 0 then\n"
+    "  held = prolong(epoch_key, now, hold, epoch)\n"
+    "elseif lost == 1 then\n"
     "  held = hold\n"
-    "  if epoch_key then\n"
-    "    epoch = now\n"
-    "    redis.call('HSET', epoch_key, 'at', string.format('%.0f', now))\n"
-    "  end\n"
+    "  if epoch_key then epoch = begin(epoch_key, now) end\n"
     "end\n"
     "local reply, recall = {now, epoch, held, lost}, false\n"
     "for i = 1, n do\n"
@@ -179,29 +203,31 @@ static const char lease_text[] = CALENDAR NOW
 
 /*
  * KEYS: live nodes (sorted set by ms), the epoch. ARGV: node, ms a host counts
- * as live, hold in ms, fresh (1: this host never talked to a store). A store
- * that started anew has another run id, one that lost its data has no epoch:
- * either begins a new epoch, in which nobody is granted anything for the hold.
- * Only when store and host are both new, so that nobody is known who could have
- * anything to tell, there is no hold. Reply: now, epoch, live hosts, ms of hold
- * left.
+ * as live, hold in ms, the epoch that the host knows (0: it never talked to a
+ * store), telling (1: it has not told all in that one). A store that started
+ * anew has another run id, one that lost its data has no epoch: either begins a
+ * new epoch, in which nobody is granted anything for the hold. A host that
+ * comes in it or is still telling prolongs it. Only when store and host are
+ * both new, so that nobody is known who could have anything to tell, there is
+ * no hold. Reply: now, epoch, live hosts, ms of hold left.
  */
-static const char pulse_text[] = NOW
+static const char pulse_text[] = NOW HOLD
     "local info = redis.pcall('INFO', 'server')\n"
     "local id = type(info) == 'string' and\n"
     "  string.match(info, 'run_id:(%w+)') or 'unknown'\n"
-    "local at = tonumber(redis.call('HGET', KEYS[2], 'at') or '0')\n"
-    "local was = redis.call('HGET', KEYS[2], 'id')\n"
-    "if at == 0 or at > now or was ~= id then\n"
-    "  local new = at == 0 and ARGV[4] == '1' and\n"
-    "    redis.call('EXISTS', KEYS[1]) == 0\n"
-    "  at = new and now - ARGV[3] or now\n"
-    "  redis.call('HSET', KEYS[2], 'at', string.format('%.0f', at), 'id', id)\n"
+    "local hold, known = tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+    "local at, held = hold_of(KEYS[2], now, hold)\n"
+    "if at == 0 or redis.call('HGET', KEYS[2], 'id') ~= id then\n"
+    "  local new = known == 0 and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0\n"
+    "  held = new and 0 or hold\n"
+    "  at = begin(KEYS[2], now - hold + held)\n"
+    "  redis.call('HSET', KEYS[2], 'id', id)\n"
+    "elseif held > 0 and known ~= 0 and (known ~= at or ARGV[5] == '1') then\n"
+    "  held = prolong(KEYS[2], now, hold, at)\n"
     "end\n"
     "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])\n"
     "redis.call('ZADD', KEYS[1], now, ARGV[1])\n"
-    "return {now, at, redis.call('ZCARD', KEYS[1]),\n"
-    "  math.max(0, ARGV[3] - (now - at))}\n";
+    "return {now, at, redis.call('ZCARD', KEYS[1]), held}\n";
 
 /*
  * KEYS: the hash of an hour's usage. ARGV: seconds to keep it, then field and

@@ -33,7 +33,7 @@ struct model_limit {
 struct model_store {
     struct model_limit *limit;
     size_t nlimits;
-    uint64_t now_ms, epoch_ms;
+    uint64_t now_ms, epoch_ms, till_ms;
     unsigned run, epoch_run; /* 0: the epoch names none */
     char node[MODEL_NODES][24];
     uint64_t node_ms[MODEL_NODES];
@@ -64,7 +64,7 @@ model_flush(struct model_store *m)
 {
     m->nlimits = 0;
     m->nnodes = 0;
-    m->epoch_ms = 0;
+    m->epoch_ms = m->till_ms = 0;
     m->epoch_run = 0;
 }
 
@@ -181,6 +181,34 @@ model_grant(struct model_step *st, double hosts, bool broken)
     st->free -= grant;
 }
 
+static inline void
+model_begin(struct model_store *m, uint64_t at)
+{
+    m->epoch_ms = at;
+    m->till_ms = 0;
+}
+
+static inline uint64_t
+model_held(const struct model_store *m, uint64_t hold)
+{
+    uint64_t till = m->epoch_ms + hold;
+
+    if (till < m->till_ms)
+        till = m->till_ms;
+    if (till <= m->now_ms)
+        return 0;
+    return till - m->now_ms < hold ? till - m->now_ms : hold;
+}
+
+static inline uint64_t
+model_prolong(struct model_store *m, uint64_t hold)
+{
+    uint64_t most = m->epoch_ms + hold * GH_HOLD_MOST;
+
+    m->till_ms = m->now_ms + hold < most ? m->now_ms + hold : most;
+    return m->till_ms > m->now_ms ? m->till_ms - m->now_ms : 0;
+}
+
 /* Arguments after EVALSHA and the SHA: count of keys, keys, the rest. */
 static inline void
 model_lease(struct model_store *m, char **v, struct gh_buffer *out)
@@ -188,19 +216,20 @@ model_lease(struct model_store *m, char **v, struct gh_buffer *out)
     size_t keys = strtoul(v[0], NULL, 10), n, i;
     char **key = v + 1, **a = v + 1 + keys;
     double hosts = atof(a[1]);
-    uint64_t hold = strtoull(a[2], NULL, 10), held = 0;
+    uint64_t hold = strtoull(a[2], NULL, 10), held;
     struct model_step st[GH_LEASE_LIMITS];
     bool lost = false, recall = false;
 
     n = strtoul(a[3], NULL, 10);
     if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms)
-        m->epoch_ms = m->now_ms;
-    if (m->now_ms - m->epoch_ms < hold)
-        held = hold - (m->now_ms - m->epoch_ms);
+        model_begin(m, m->now_ms);
+    held = model_held(m, hold);
     for (i = 0; i < n; i++)
         lost |= model_tell(m, &st[i], key[i], a[0], a + 5 + 12 * i);
-    if (lost && held == 0) {
-        m->epoch_ms = m->now_ms;
+    if (lost && held > 0) {
+        held = model_prolong(m, hold);
+    } else if (lost) {
+        model_begin(m, m->now_ms);
         held = hold;
     }
     gh_buffer_printf(out, "*%zu\r\n:%llu\r\n:%llu\r\n:%llu\r\n:%d\r\n",
@@ -231,14 +260,17 @@ model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
 {
     char **a = v + 3;
     uint64_t live = strtoull(a[1], NULL, 10), hold = strtoull(a[2], NULL, 10);
+    uint64_t known = strtoull(a[3], NULL, 10), held;
     size_t i, n = 0;
 
+    held = model_held(m, hold);
     if (m->epoch_ms == 0 || m->epoch_ms > m->now_ms || m->epoch_run != m->run) {
-        bool fresh =
-            m->epoch_ms == 0 && m->nnodes == 0 && strcmp(a[3], "1") == 0;
-
-        m->epoch_ms = fresh ? m->now_ms - hold : m->now_ms;
+        held = m->epoch_ms == 0 && m->nnodes == 0 && known == 0 ? 0 : hold;
+        model_begin(m, m->now_ms - hold + held);
         m->epoch_run = m->run;
+    } else if (held > 0 && known != 0 &&
+               (known != m->epoch_ms || strcmp(a[4], "1") == 0)) {
+        held = model_prolong(m, hold);
     }
     for (i = 0; i < m->nnodes;) { /* forget the dead and the one that asks */
         if (m->node_ms[i] + live <= m->now_ms ||
@@ -258,9 +290,7 @@ model_pulse(struct model_store *m, char **v, struct gh_buffer *out)
     gh_buffer_printf(out, "*4\r\n:%llu\r\n:%llu\r\n:%zu\r\n:%llu\r\n",
                      (unsigned long long)m->now_ms,
                      (unsigned long long)m->epoch_ms, n,
-                     (unsigned long long)(m->now_ms - m->epoch_ms < hold
-                                              ? hold - (m->now_ms - m->epoch_ms)
-                                              : 0));
+                     (unsigned long long)held);
 }
 
 static inline redisReply *

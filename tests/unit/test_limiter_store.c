@@ -234,6 +234,113 @@ test_hold(void **state)
     assert_int_equal(call(f, h, "other", &ref, 1), GH_SPEND_ADMIT);
 }
 
+/* Takes all that is left of the day. */
+static unsigned
+take_all(struct fixture *f, struct host *h, const char *app)
+{
+    struct gh_limit_ref ref;
+    unsigned i, admitted = 0;
+
+    one_limit(h, &ref, GH_DAY, GH_HARD, 100);
+    for (i = 0; i < 200; i++)
+        admitted += call(f, h, app, &ref, 1) == GH_SPEND_ADMIT;
+    return admitted;
+}
+
+/* One scope of those that are to be told. */
+static int
+tell_one(struct fixture *f, struct host *h, uint64_t *cursor)
+{
+    struct gh_buffer b = GH_BUFFER_INIT;
+    struct gh_lease lease_;
+    redisReply *r;
+
+    if (gh_lease_sweep(&h->l, &f->scripts, h->mono, cursor, 1000000, &lease_,
+                       &b) != 1)
+        return 0;
+    r = model_send(&f->store, &f->scripts, &b);
+    assert_int_equal(gh_lease_apply(&h->l, &lease_, h->mono, r), 0);
+    freeReplyObject(r);
+    gh_buffer_finish(&b);
+    return 1;
+}
+
+/*
+ * The store is emptied. A host comes back late in the hold and has more to tell
+ * than fits in what is left of it: nothing is granted before it is through.
+ */
+static void
+test_late_host_in_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct host *a = &f->host[0], *b = &f->host[1];
+    uint64_t cursor = 0;
+    unsigned i;
+
+    begin(f, true);
+    assert_int_equal(take_all(f, b, "x"), 100);
+    assert_int_equal(take_all(f, b, "y"), 100);
+    model_flush(&f->store);
+    pulse(f, a);
+    pass(f, 940);
+    pulse(f, b);
+    assert_int_equal(tell_one(f, b, &cursor), 1);
+    for (i = 0; i < 4; i++) {
+        pass(f, GH_PULSE_MS);
+        pulse(f, a);
+        pulse(f, b); /* still has one to tell */
+        assert_int_equal(take_all(f, a, "x") + take_all(f, a, "y"), 0);
+    }
+    while (tell_one(f, b, &cursor) == 1)
+        ;
+    pass(f, GH_HOLD_MS);
+    assert_int_equal(take_all(f, a, "x") + take_all(f, a, "y"), 0);
+    assert_int_equal(take_all(f, a, "z"), 100);
+}
+
+/* Who never ends telling does not keep others from grants for ever. */
+static void
+test_hold_has_an_end(void **state)
+{
+    struct fixture *f = *state;
+    struct host *a = &f->host[0], *b = &f->host[1];
+    struct gh_limit_ref ref;
+    unsigned ms = 0;
+
+    begin(f, true);
+    assert_int_equal(take_all(f, b, "x"), 100);
+    one_limit(a, &ref, GH_DAY, GH_HARD, 100);
+    model_flush(&f->store);
+    pulse(f, b);
+    while (call(f, a, "z", &ref, 1) != GH_SPEND_ADMIT && ms < 60000) {
+        pass(f, GH_PULSE_MS);
+        ms += GH_PULSE_MS;
+        pulse(f, b);
+        pulse(f, a);
+    }
+    assert_int_equal(ms, GH_HOLD_MOST * GH_HOLD_MS);
+}
+
+/* In a hold the hosts that are late are not forgotten: what `bounded` admits is
+ * still divided among all. */
+static void
+test_hosts_stay_in_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct host *a = &f->host[0];
+    struct gh_limiter_stats st;
+
+    begin(f, true);
+    model_flush(&f->store);
+    pulse(f, a);
+    gh_limiter_stats(&a->l, &st);
+    assert_int_equal(st.hosts, 2);
+    pass(f, GH_HOLD_MS);
+    pulse(f, a);
+    gh_limiter_stats(&a->l, &st);
+    assert_int_equal(st.hosts, 1);
+}
+
 static void
 test_unspent_slices_come_back(void **state)
 {
@@ -532,6 +639,9 @@ main(void)
         T(test_lost_answer_then_away),
         T(test_flushed_store_is_told_again),
         T(test_hold),
+        T(test_late_host_in_hold),
+        T(test_hold_has_an_end),
+        T(test_hosts_stay_in_hold),
         T(test_unspent_slices_come_back),
         T(test_idle_slices_come_back_without_recall),
         T(test_top_up_wakes),
