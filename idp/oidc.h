@@ -167,6 +167,7 @@ enum gh_oidc_fault gh_oidc_userinfo(const struct gh_idp *idp,
                                     struct gh_identity *id);
 
 struct gh_oidc_discovery {
+    struct gh_slice issuer; /* whose it is */
     struct gh_slice authorization_endpoint, token_endpoint, userinfo_endpoint,
         end_session_endpoint, jwks_uri;
     bool require_iss;      /* authorization_response_iss_parameter_supported */

@@ -124,6 +124,7 @@ gh_oidc_discovery(struct gh_slice json, struct gh_slice issuer,
         rc = gh_error_wrap(e, "discovery");
     else
         rc = 0;
+    d.issuer = gh_get_copy(a, issuer);
     d.auth_methods = auth_methods(o);
     json_decref(o);
     if (rc == 0)
@@ -158,7 +159,8 @@ set_endpoints(json_t *o, const struct gh_oidc_discovery *d)
     const struct {
         const char *name;
         struct gh_slice url;
-    } all[] = {{"authorization_endpoint", d->authorization_endpoint},
+    } all[] = {{"issuer", d->issuer},
+               {"authorization_endpoint", d->authorization_endpoint},
                {"token_endpoint", d->token_endpoint},
                {"userinfo_endpoint", d->userinfo_endpoint},
                {"end_session_endpoint", d->end_session_endpoint},

@@ -559,6 +559,8 @@ what_was_discovered_travels_to_control(void **state)
     assert_int_equal(discover("", &d), 0);
     d.require_iss = true;
     assert_int_equal(gh_oidc_discovered_write(&d, keys, 1, &b, NULL), 0);
+    /* whose it is, so that control refuses it when that has changed */
+    assert_non_null(strstr(gh_buffer_string(&b), "{\"issuer\":\"https:"));
     assert_int_equal(
         gh_oidc_discovered_read(gh_buffer_slice(&b), &a, &back, &k, &n, NULL),
         0);
