@@ -32,7 +32,7 @@ ngx_http_gatehouse_path_hex(u_char *p, u_char *last)
 
 /*
  * What an escape stands for must not be a control character or part of the
- * path's own grammar, also for a backend that decodes twice.
+ * path's own grammar.
  */
 
 static ngx_uint_t
@@ -42,12 +42,28 @@ ngx_http_gatehouse_path_escape(u_char *p, u_char *last)
 
     ch = ngx_http_gatehouse_path_hex(p, last);
 
-    if (ch < 0x20 || ch == 0x7f || ch == '/' || ch == '\\') {
-        return 0;
-    }
+    return !(ch < 0x20 || ch == 0x7f || ch == '/' || ch == '\\');
+}
 
-    if (ch == '%') {
-        ch = ngx_http_gatehouse_path_hex(p + 2, last);
+
+/*
+ * The same for a backend that decodes twice: a "%" that is left when all is
+ * decoded, however it and its digits were written, begins no such escape.
+ */
+
+static ngx_uint_t
+ngx_http_gatehouse_path_twice(ngx_str_t *path)
+{
+    u_char     *p, *last;
+    ngx_int_t   ch;
+
+    last = path->data + path->len;
+
+    for (p = path->data;
+         (p = ngx_strlchr(p, last, '%')) != NULL;
+         p++)
+    {
+        ch = ngx_http_gatehouse_path_hex(p + 1, last);
 
         if (ch != -1 && (ch < 0x20 || ch == 0x7f || ch == '/' || ch == '\\'
                          || ch == '.' || ch == '%'))
@@ -190,6 +206,10 @@ ngx_http_gatehouse_path_step(ngx_http_request_t *r,
 
     if (r->http_version < NGX_HTTP_VERSION_10) {
         return NGX_HTTP_GATEHOUSE_BAD_PROTOCOL;
+    }
+
+    if (!ngx_http_gatehouse_path_twice(&r->uri)) {
+        return NGX_HTTP_GATEHOUSE_BAD_PATH;
     }
 
     /* a named location keeps the raw form, and nginx forwards it */

@@ -38,17 +38,20 @@ AMBIGUOUS = [
     "/%2e/inside", "//inside", "///x", "/x//y", "/x%2fy",
     "/x%2Fy", "/%2finside", "/x%2f..%2finside", "/x%5cy", "/x%5C..%5cinside",
     "/x%00", "/inside%00.html", "/x;y", "/inside;x=1/a", "/..;/inside",
+    "/%252e%252e/inside", "/%25%32%65%25%32%65/inside", "/%25%32e%252e/inside",
+    "/%25%32%66inside", "/x%252f..%252finside", "/%252%65/inside", "/%25%32%35",
+    "/x%25%35%63y", "/x%250%30", "/%25%37f",
     "/x/..;a=b/inside", "/;/inside", "/x;/y", "/%2e%2e%2finside",
 ]
 OTHER = [
     "/x\\..\\inside", "\\inside", "/\\inside", "/x/..\\inside", "/%23/../inside",
     "/x%23y", "/%3b", "/x%3by", "/inside%3bx", "/inside%23", "/inside%3fx", "/%69nside", "/insid%65/a",
     "/%69%6e%73%69%64%65", "/INSIDE/../inside", "/inside%20", "/inside%09",
-    "/inside.", "/inside/%2e%2e%2f..%2finside", "/%252e%252e/inside",
-    "/x%252f..%252finside", "/x/%c0%ae%c0%ae/inside", "/%c0%afinside",
+    "/inside.", "/inside/%2e%2e%2f..%2finside",
+    "/x/%c0%ae%c0%ae/inside", "/%c0%afinside",
     "/%u002e%u002e/inside", "/x/.%00./inside", "/%", "/%2", "/%zz",
     "/%%32%65%%32%65/inside", "/x#/inside", "/#inside", "/..%c0%af/inside",
-    "/x/..%01/inside", "/%25%32%65%25%32%65/inside", "/%25%32%66inside", "/\u2025/inside".encode().decode("latin-1"),
+    "/x/..%01/inside", "/100%25", "/%25zz", "/\u2025/inside".encode().decode("latin-1"),
 ]
 
 
