@@ -95,13 +95,17 @@ static void
 ngx_http_gatehouse_decision_limits(ngx_http_gatehouse_ctx_t *ctx,
     ngx_http_gatehouse_decision_t *d)
 {
-    uint16_t                              i;
+    uint32_t                              i, n;
     ngx_str_t                            *name;
     struct gh_charge                     *charge;
     ngx_http_gatehouse_decision_limit_t  *limit;
 
+    /* not counted in place: another writer may count there, too */
+
+    n = 0;
+
     for (i = 0;
-         i < ctx->spend.n && d->nlimits < NGX_HTTP_GATEHOUSE_DECISION_LIMITS;
+         i < ctx->spend.n && n < NGX_HTTP_GATEHOUSE_DECISION_LIMITS;
          i++)
     {
         charge = &ctx->spend.charges[i];
@@ -111,7 +115,7 @@ ngx_http_gatehouse_decision_limits(ngx_http_gatehouse_ctx_t *ctx,
             continue;       /* not asked any more */
         }
 
-        limit = &d->limits[d->nlimits++];
+        limit = &d->limits[n++];
 
         ngx_http_gatehouse_text(limit->name, sizeof(limit->name), name);
         limit->value = charge->limit->value;
@@ -120,6 +124,8 @@ ngx_http_gatehouse_decision_limits(ngx_http_gatehouse_ctx_t *ctx,
         limit->cost = charge->cost;
         limit->refused = (i == ctx->spend.which);
     }
+
+    d->nlimits = n;
 }
 
 
