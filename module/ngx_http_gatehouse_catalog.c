@@ -295,9 +295,23 @@ ngx_http_gatehouse_kept_get(ngx_http_gatehouse_kind_t *kind,
 
 
 ngx_http_gatehouse_api_t *
-ngx_http_gatehouse_catalog_api(struct gh_slice name)
+ngx_http_gatehouse_kept_api(struct gh_slice name)
 {
     return ngx_http_gatehouse_kept_get(&ngx_http_gatehouse_apis, name);
+}
+
+
+/* none that the walk did not see: clients could send its claim headers */
+
+ngx_http_gatehouse_api_t *
+ngx_http_gatehouse_catalog_api(struct gh_slice name)
+{
+    ngx_http_gatehouse_kept_t  *kept;
+
+    kept = *ngx_http_gatehouse_kept_place(&ngx_http_gatehouse_apis, name);
+
+    return (kept && kept->checked == ngx_http_gatehouse_cat.generation)
+           ? (ngx_http_gatehouse_api_t *) kept : NULL;
 }
 
 

@@ -121,7 +121,7 @@ struct gh_catalog *ngx_http_gatehouse_catalog(void);
 ngx_http_gatehouse_api_t *ngx_http_gatehouse_catalog_route(ngx_str_t *host,
     ngx_str_t *path);
 
-/* by name, or NULL; no reference is taken */
+/* by name, or NULL; no reference is taken.  APIs: those that are published */
 ngx_http_gatehouse_api_t *ngx_http_gatehouse_catalog_api(struct gh_slice name);
 ngx_http_gatehouse_plan_t *ngx_http_gatehouse_catalog_plan(
     struct gh_slice name);

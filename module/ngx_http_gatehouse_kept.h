@@ -44,6 +44,9 @@ extern ngx_http_gatehouse_kind_t  ngx_http_gatehouse_apis;
 ngx_http_gatehouse_kept_t **ngx_http_gatehouse_kept_place(
     ngx_http_gatehouse_kind_t *kind, struct gh_slice name);
 
+/* in the walk of a generation: decoded anew if need be, or NULL */
+ngx_http_gatehouse_api_t *ngx_http_gatehouse_kept_api(struct gh_slice name);
+
 /* takes it out; it lives on for those who hold it */
 void ngx_http_gatehouse_kept_drop(ngx_http_gatehouse_kept_t **place);
 

@@ -51,7 +51,7 @@ ngx_http_gatehouse_routes_seen(void *ctx, struct gh_slice name,
 
     /* one that does not load is not published; the others are */
 
-    (void) ngx_http_gatehouse_catalog_api(name);
+    (void) ngx_http_gatehouse_kept_api(name);
 
     return 0;
 }
