@@ -124,9 +124,12 @@ ngx_http_gatehouse_limits_lease(ngx_http_gatehouse_ctx_t *ctx)
 }
 
 
-/* a part of the round under way: some slots of the table, some commands */
+/*
+ * A part of the round under way: some slots of the table, some commands.  1 if
+ * there was as much to tell as one turn may.
+ */
 
-static void
+static ngx_uint_t
 ngx_http_gatehouse_sweep(void)
 {
     ngx_uint_t                    n;
@@ -162,6 +165,8 @@ ngx_http_gatehouse_sweep(void)
     }
 
     gh_buffer_finish(&command);
+
+    return n == NGX_HTTP_GATEHOUSE_SWEEP_COMMANDS;
 }
 
 
@@ -174,7 +179,7 @@ ngx_http_gatehouse_sweep_handler(ngx_event_t *ev)
         return;
     }
 
-    ngx_http_gatehouse_sweep();
+    (void) ngx_http_gatehouse_sweep();
 
     if (ngx_http_gatehouse_sweep_cursor != GH_CURSOR_END && !ngx_exiting) {
         ngx_add_timer(ev, NGX_HTTP_GATEHOUSE_SWEEP_PAUSE);
@@ -182,8 +187,8 @@ ngx_http_gatehouse_sweep_handler(ngx_event_t *ev)
 }
 
 
-void
-ngx_http_gatehouse_limits_sweep(void)
+static void
+ngx_http_gatehouse_sweep_on(void)
 {
     ngx_event_t  *ev;
 
@@ -194,11 +199,17 @@ ngx_http_gatehouse_limits_sweep(void)
     ev->data = ev;
     ev->cancelable = 1;
 
-    ngx_http_gatehouse_sweep_cursor = 0;
-
     if (!ev->timer_set) {
         ngx_http_gatehouse_sweep_handler(ev);
     }
+}
+
+
+void
+ngx_http_gatehouse_limits_sweep(void)
+{
+    ngx_http_gatehouse_sweep_cursor = 0;
+    ngx_http_gatehouse_sweep_on();
 }
 
 
@@ -247,5 +258,9 @@ ngx_http_gatehouse_limits_sweep_tick(void)
         ngx_http_gatehouse_sweep_cursor = 0;
     }
 
-    ngx_http_gatehouse_sweep();
+    /* a round that another worker, or a lost connection, left half done */
+
+    if (ngx_http_gatehouse_sweep()) {
+        ngx_http_gatehouse_sweep_on();
+    }
 }
