@@ -22,7 +22,8 @@
 #include "ngx_http_gatehouse_zone.h"
 
 
-#define NGX_HTTP_GATEHOUSE_POLL  1      /* ms: a lease of another worker */
+#define NGX_HTTP_GATEHOUSE_POLL         1   /* ms */
+#define NGX_HTTP_GATEHOUSE_POLL_SCOPES  256
 
 
 typedef struct {
@@ -62,6 +63,7 @@ static ngx_http_gatehouse_step_t  ngx_http_gatehouse_steps[] = {
 
 static ngx_queue_t  ngx_http_gatehouse_waiting;
 static ngx_event_t  ngx_http_gatehouse_poll;
+static ngx_uint_t   ngx_http_gatehouse_suspended;   /* how often */
 
 
 ngx_int_t
@@ -88,6 +90,12 @@ ngx_http_gatehouse_access_handler(ngx_http_request_t *r)
             && (glcf->api.len == 0 || glcf->api.data == ctx->conf->api.data))
         {
             return NGX_OK;
+        }
+
+        /* what an API's backend is told of the caller is not another's */
+
+        if (ctx && ctx->allowed && ngx_http_gatehouse_strip(r) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
         ctx = ngx_http_gatehouse_create_ctx(r);
@@ -317,6 +325,7 @@ ngx_http_gatehouse_suspend(ngx_http_gatehouse_ctx_t *ctx,
 
     ngx_queue_insert_tail(&ngx_http_gatehouse_waiting, &ctx->queue);
     ctx->waiting = what;
+    ngx_http_gatehouse_suspended++;
 
     if (!ngx_http_gatehouse_poll.timer_set) {
         ngx_add_timer(&ngx_http_gatehouse_poll, NGX_HTTP_GATEHOUSE_POLL);
@@ -383,18 +392,57 @@ ngx_http_gatehouse_resume_if(ngx_uint_t (*want)(ngx_http_gatehouse_ctx_t *ctx,
 }
 
 
-static ngx_uint_t
-ngx_http_gatehouse_want_poll(ngx_http_gatehouse_ctx_t *ctx, void *data)
-{
-    return ctx->waiting == NGX_HTTP_GATEHOUSE_WAIT_LEASE
-           || (ngx_msec_int_t) (ctx->wait_until - ngx_current_msec) <= 0;
-}
-
+/*
+ * A lease that another worker asked for comes without a word: who waits tries
+ * again each millisecond.  Of all who wait for the same one tries; when it has
+ * to wait again, the others would, too.
+ */
 
 static void
 ngx_http_gatehouse_poll_handler(ngx_event_t *ev)
 {
-    ngx_http_gatehouse_resume_if(ngx_http_gatehouse_want_poll, NULL);
+    uint32_t                   hash, lacking[NGX_HTTP_GATEHOUSE_POLL_SCOPES];
+    ngx_uint_t                 n, late, before;
+    ngx_queue_t               *q;
+    ngx_http_gatehouse_ctx_t  *ctx;
+
+    ngx_memzero(lacking, sizeof(lacking));
+    n = 0;
+
+    for (q = ngx_queue_head(&ngx_http_gatehouse_waiting);
+         q != ngx_queue_sentinel(&ngx_http_gatehouse_waiting);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
+
+    /* each goes to the end of the list; any of them may vanish meanwhile */
+
+    while (n-- && !ngx_queue_empty(&ngx_http_gatehouse_waiting)) {
+        q = ngx_queue_head(&ngx_http_gatehouse_waiting);
+        ctx = ngx_queue_data(q, ngx_http_gatehouse_ctx_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&ngx_http_gatehouse_waiting, q);
+
+        late = (ngx_msec_int_t) (ctx->wait_until - ngx_current_msec) <= 0;
+        hash = ctx->wait_hash;
+
+        if (!late
+            && (ctx->waiting != NGX_HTTP_GATEHOUSE_WAIT_LEASE
+                || lacking[hash % NGX_HTTP_GATEHOUSE_POLL_SCOPES] == hash))
+        {
+            continue;
+        }
+
+        before = ngx_http_gatehouse_suspended;
+
+        ngx_http_gatehouse_resume(ctx);
+
+        if (ngx_http_gatehouse_suspended != before) {
+            lacking[hash % NGX_HTTP_GATEHOUSE_POLL_SCOPES] = hash;
+        }
+    }
 
     if (!ngx_queue_empty(&ngx_http_gatehouse_waiting) && !ev->timer_set) {
         ngx_add_timer(ev, NGX_HTTP_GATEHOUSE_POLL);
@@ -520,6 +568,10 @@ ngx_int_t
 ngx_http_gatehouse_log_handler(ngx_http_request_t *r)
 {
     ngx_http_gatehouse_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return NGX_OK;          /* "log_subrequest": one call all the same */
+    }
 
     ctx = ngx_http_gatehouse_get_ctx(r);
 

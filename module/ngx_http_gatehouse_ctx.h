@@ -91,6 +91,7 @@ struct ngx_http_gatehouse_ctx_s {
     ngx_queue_t                     queue;      /* while it waits */
     ngx_http_gatehouse_wait_t       waiting;    /* 0: it does not */
     ngx_msec_t                      wait_until;
+    uint32_t                        wait_hash;  /* of scopes without a lease */
     struct gh_slice                 keys_of;    /* provider that is asked */
     void                           *asked;      /* a command under way */
     uint64_t                        asked_ms;   /* UTC */

@@ -187,10 +187,7 @@ ngx_http_gatehouse_target_host(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
 {
-    u_char           *p;
-    ngx_uint_t        i, claims;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_http_gatehouse_ctx_t  *ctx;
 
     if (ngx_http_gatehouse_worker.conf == NULL) {
         return NGX_DECLINED;
@@ -198,10 +195,13 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
 
     r->log_handler = ngx_http_gatehouse_log_error;
 
-    /* without a catalog there is no API, and so no claim header either */
+    if (r->internal) {
+        ctx = ngx_http_gatehouse_get_ctx(r);
 
-    claims = ngx_http_gatehouse_catalog_begin() == NGX_OK
-             && ngx_http_gatehouse_catalog_has_reserved();
+        if (ctx && ctx->allowed) {
+            return NGX_DECLINED;    /* the headers are what the gate put in */
+        }
+    }
 
     if (r->host_start && ngx_http_gatehouse_target_host(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -210,6 +210,24 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
     if (r->args.len && ngx_http_gatehouse_path_mask_line(r) == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    return ngx_http_gatehouse_strip(r) == NGX_OK
+           ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_gatehouse_strip(ngx_http_request_t *r)
+{
+    u_char           *p;
+    ngx_uint_t        i, claims;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    /* without a catalog there is no API, and so no claim header either */
+
+    claims = ngx_http_gatehouse_catalog_begin() == NGX_OK
+             && ngx_http_gatehouse_catalog_has_reserved();
 
     part = &r->headers_in.headers.part;
 
@@ -233,7 +251,7 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
             || (claims && ngx_http_gatehouse_catalog_reserved(p, h->key.len)))
         {
             if (ngx_http_gatehouse_remove(r, &part, &i) != NGX_OK) {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+                return NGX_ERROR;
             }
 
             continue;
@@ -248,7 +266,7 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
         i++;
     }
 
-    return NGX_DECLINED;
+    return NGX_OK;
 }
 
 

@@ -6,7 +6,7 @@
 
 #include "ngx_http_gatehouse_limits.h"
 #include "ngx_http_gatehouse_answer.h"
-#include "ngx_http_gatehouse_catalog.h"
+#include "ngx_http_gatehouse_kept.h"
 #include "ngx_http_gatehouse_worker.h"
 #include "ngx_http_gatehouse_zone.h"
 
@@ -64,6 +64,30 @@ ngx_http_gatehouse_limits_try(ngx_http_gatehouse_ctx_t *ctx, size_t max)
 }
 
 
+/* of the scopes whose slices are empty; not 0 */
+
+static uint32_t
+ngx_http_gatehouse_limits_lacking(ngx_http_gatehouse_ctx_t *ctx)
+{
+    uint32_t                hash;
+    ngx_uint_t              i;
+    struct gh_spend_scope  *scope;
+
+    hash = NGX_HTTP_GATEHOUSE_FNV;
+
+    for (i = 0; i < ctx->spend.nscopes; i++) {
+        scope = &ctx->spend.scopes[i];
+
+        if (scope->lease != GH_LEASE_NONE) {
+            hash = ngx_http_gatehouse_fnv(hash + scope->kind,
+                                          scope->name.data, scope->name.len);
+        }
+    }
+
+    return hash | 1;
+}
+
+
 static ngx_http_gatehouse_fault_t
 ngx_http_gatehouse_limits_wait(ngx_http_gatehouse_ctx_t *ctx)
 {
@@ -72,6 +96,8 @@ ngx_http_gatehouse_limits_wait(ngx_http_gatehouse_ctx_t *ctx)
         ctx->wait_until = ngx_current_msec + NGX_HTTP_GATEHOUSE_LONGEST_WAIT;
         ngx_http_gatehouse_count(NGX_HTTP_GATEHOUSE_WAITED_COUNT);
     }
+
+    ctx->wait_hash = ngx_http_gatehouse_limits_lacking(ctx);
 
     if (ngx_http_gatehouse_suspend(ctx, NGX_HTTP_GATEHOUSE_WAIT_LEASE)
         != NGX_OK)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lib.process import free_port
+from lib.process import free_port, wait_for
 from lib.stack import MODULE, Gate, sanitized
 
 PAGES = """
@@ -21,6 +21,18 @@ location /ssi/ { ssi on; ssi_types *; gatehouse on;
                  proxy_pass http://services; }
 location /mirrored/ { mirror /guarded/mirror; proxy_pass @echo@; }
 location /guarded/ { gatehouse on; proxy_pass http://services; }
+location /first/ {
+    gatehouse on;
+    proxy_pass http://services;
+    proxy_intercept_errors on;
+    error_page 500 = /second/page;
+    error_page 502 = /third/page;
+}
+location /second/ { internal; gatehouse on; proxy_pass http://services; }
+location /third/ { internal; gatehouse on; gatehouse_api third;
+                   proxy_pass http://services; }
+location /told/ { gatehouse on; mirror /mirror; proxy_pass http://services; }
+location /mirror { internal; log_subrequest on; proxy_pass @echo@/mirrored; }
 location /asks/ { auth_request /guarded/; proxy_pass @echo@; }
 location /open/ { proxy_pass @echo@; }
 location /missing/ { error_page 404 /open/page; return 404; }
@@ -63,6 +75,46 @@ def test_identity_headers_do_not_reach_a_page_for_errors(gate, inside):
     seen = gate.backend.wait_seen("/open/page")
     assert seen and not any("gatehouse" in name.lower()
                             for name, _ in seen[-1].headers)
+
+
+def test_the_second_backend_of_a_call_knows_who_calls(gate, inside):
+    """error_page to another place of the same API."""
+    scene = gate.scene(api={"path": "/first"})
+    inside.request("GET", "/first/a", scene.headers({
+        "X-Behave": "status=500", "X-Gatehouse-User": "root"}))
+    first, second = gate.backend.wait_seen("/first/a")[-1], \
+        gate.backend.wait_seen("/second/page")[-1]
+    for seen in first, second:
+        assert seen.all("X-Gatehouse-Application") == [scene.name]
+        assert not seen.all("X-Gatehouse-User")
+    assert first.all("X-Gatehouse-Decision") == \
+        second.all("X-Gatehouse-Decision")
+
+
+def test_another_api_is_not_told_of_the_first_ones_caller(gate, inside):
+    """A page of another API, which everybody may see."""
+    scene = gate.scene(api={"path": "/first/more"})
+    other = gate.scene("third", key=False, api={
+        "path": "/third", "credentials": {"anonymous": "third"}})
+    inside.request("GET", "/first/more/a", scene.headers({"X-Behave": "status=502"}))
+    seen = gate.backend.wait_seen("/third/page")[-1]
+    assert seen.all("X-Gatehouse-Application") == [other.name], seen.headers
+    assert len(seen.all("X-Gatehouse-Decision")) == 1
+
+
+def test_a_logged_subrequest_is_no_call(gate, inside):
+    scene = gate.scene(api={"path": "/told"})
+
+    def decided():
+        text = inside.internal("GET", "/metrics").body.decode()
+        return sum(float(line.split()[-1]) for line in text.splitlines()
+                   if line.startswith("gatehouse_requests_total"))
+    before = decided()
+    assert inside.request("GET", "/told/a", scene.headers()).status == 200
+    assert gate.backend.wait_seen("/mirrored")
+    inside.request("GET", "/told/b", scene.headers())
+    wait_for("two are counted", lambda: decided() >= before + 2)
+    assert decided() == before + 2
 
 
 def test_a_subrequest_is_no_way_past_the_gate(gate, inside):
