@@ -269,7 +269,7 @@ static const struct gh_field rule_fields[] = {
      .type = GH_T_NAME,
      .flags = GH_REQUIRED,
      .help = "what a match counts"},
-    INT("cost", 1, UINT32_MAX, "1", 0, "how much it counts"),
+    INT("cost", 1, GH_COST_MAX, "1", 0, "how much it counts"),
     BOOL("last", "no rule after it is looked at"),
     END};
 static const struct gh_field rule = ELEMENT_OBJECT(rule_fields);

@@ -83,6 +83,7 @@ gh_limiter_attach(struct gh_limiter *l, void *mem, size_t size,
     l->table = t;
     l->base = mem;
     l->size = size;
+    l->stuck = false;
     return 0;
 }
 

@@ -67,10 +67,11 @@ struct gh_limiter { /* one process' view of it */
     struct gh_limiter_table *table;
     unsigned char *base;
     size_t size;
+    bool stuck; /* the lock could not be had last time */
 };
 
 #define GH_LIMITER_MIN (64 * 1024)
-#define GH_LIMITER_LAYOUT 6 /* raised with every change of the layout */
+#define GH_LIMITER_LAYOUT 7 /* raised with every change of the layout */
 
 /* Makes an empty table and a new node identity (random 64 bits): what an older
  * table of this host held stays charged to the old node till its windows end.

@@ -201,7 +201,9 @@ gh_match_compile(const struct gh_api *v, const struct gh_alloc *a,
 static void
 add(uint32_t *cost, uint32_t more)
 {
-    *cost = *cost > UINT32_MAX - more ? UINT32_MAX : *cost + more;
+    uint64_t sum = (uint64_t)*cost + more;
+
+    *cost = sum > GH_COST_MAX ? GH_COST_MAX + 1 : (uint32_t)sum;
 }
 
 static bool

@@ -61,6 +61,7 @@ make(struct gh_limiter *l, uint32_t scope, uint32_t gen, uint32_t metric,
         m->hour = hour;
         m->sent = 0;
         m->flushed_s = 0;
+        m->life = (uint32_t)l->table->evicted;
         m->admitted = 0;
         for (i = 0; i < GH_FIGURES - 1; i++)
             m->other[i] = 0;
@@ -79,6 +80,8 @@ gh_meter_add(struct gh_limiter *l, struct gh_slice app, uint32_t metric,
              uint32_t n)
 {
     uint32_t hour = (uint32_t)(wall_ms / HOUR_MS), gen, at;
+    uint32_t now_s = (uint32_t)(mono_ms / 1000);
+    struct gh_scope *s;
     struct gh_meter *m;
 
     if (metric == 0 || figure >= GH_FIGURES)
@@ -86,11 +89,14 @@ gh_meter_add(struct gh_limiter *l, struct gh_slice app, uint32_t metric,
     at = gh_table_scope_get(l, GH_SCOPE_APP, app, mono_ms, &gen);
     if (at == 0)
         return -1;
-    m = find(l, gh_table_scope(l, at), metric, hour);
+    s = gh_table_scope(l, at);
+    m = find(l, s, metric, hour);
     if (m == NULL)
         m = make(l, at, gen, metric, hour);
     if (m == NULL)
         return -1;
+    if (atomic_load_explicit(&s->used_s, memory_order_relaxed) != now_s)
+        atomic_store_explicit(&s->used_s, now_s, memory_order_relaxed);
     if (figure == GH_FIG_ADMITTED)
         atomic_fetch_add_explicit(&m->admitted, n, memory_order_relaxed);
     else
@@ -122,6 +128,20 @@ figure(const struct gh_meter *m, int f)
     return f == GH_FIG_ADMITTED ? m->admitted : m->other[f - 1];
 }
 
+/* "NODE:FIGURE"; of a meter whose scope may have been put out in this hour and
+ * made anew, "NODE-LIFE:FIGURE", since it began at 0 again. */
+static void
+field(const struct gh_limiter *l, const struct gh_meter *m, const char *figure,
+      char *out, size_t size)
+{
+    unsigned long long node = l->table->node;
+
+    if (m->life == 0)
+        snprintf(out, size, "%016llx:%s", node, figure);
+    else
+        snprintf(out, size, "%016llx-%x:%s", node, m->life, figure);
+}
+
 static int
 write_flush(const struct gh_limiter *l, const struct gh_scripts *scripts,
             const struct gh_meter *m, const char *app,
@@ -150,8 +170,7 @@ write_flush(const struct gh_limiter *l, const struct gh_scripts *scripts,
     for (f = 0; f < GH_FIGURES; f++) {
         if (total[f] == 0)
             continue;
-        snprintf(text, sizeof(text), "%016llx:%s",
-                 (unsigned long long)l->table->node, names[f]);
+        field(l, m, names[f], text, sizeof(text));
         arg(b, text);
         snprintf(text, sizeof(text), "%llu", (unsigned long long)total[f]);
         arg(b, text);

@@ -4,7 +4,8 @@
  * flushed to the store as absolute totals of this node: a repeated flush
  * changes nothing, and a lost one is healed by the next. Key
  * gh:{a:APP}:u:METRIC:HOUR (HOUR = hours since 1970), a hash with one field per
- * node and figure, "NODE:FIGURE".
+ * node and figure, "NODE:FIGURE", or "NODE-LIFE:FIGURE" where a scope was put
+ * out of a full table and came back.
  *
  *     log phase      gh_meter_add(&l, app, metric_symbol, wall_ms, mono_ms,
                                 figure, n)

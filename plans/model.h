@@ -45,6 +45,9 @@ struct gh_limit {
 
 #define GH_LIMIT_MAX ((UINT64_C(1) << 53) - 1) /* Lua's exact integers */
 #define GH_LIMITS_MAX 32                       /* per plan, account or API */
+/* What one call may cost at most: a cell's slice has room for two of them. A
+ * sum beyond it stays at one more, and is refused by hard limits. */
+#define GH_COST_MAX (UINT32_C(1) << 30)
 #define GH_METRICS_MAX 64                      /* per API, "hits" is index 0 */
 #define GH_RULES_MAX 512
 #define GH_METRIC_DEPTH 8

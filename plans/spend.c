@@ -33,6 +33,8 @@ add_charge(struct gh_limiter *l, struct gh_spend *s, uint8_t scope,
     c = &s->charges[s->n++];
     *c = (struct gh_charge){.limit = ref, .cost = cost, .scope = scope};
     sc->n++;
+    if (ref->mode != GH_HARD && cost > GH_COST_MAX)
+        c->cost = GH_COST_MAX;
     if (ref->value == 0 && ref->mode == GH_HARD)
         return; /* refused without a cell */
     if (sc->at != 0)
@@ -145,12 +147,15 @@ put_back(const struct gh_limiter *l, struct gh_charge *c)
 {
     struct gh_cell *cell = gh_table_cell(l, c->cell);
     uint64_t w = atomic_load_explicit(&cell->word, memory_order_acquire);
+    uint32_t x;
 
     while (c->took > 0 && GH_WORD_SEQ(w) == c->seq &&
            !atomic_compare_exchange_weak(&cell->word, &w, w + c->took))
         ;
-    if (c->extra > 0 && GH_WORD_SEQ(w) == c->seq)
-        atomic_fetch_sub(&cell->extra, c->extra);
+    x = atomic_load_explicit(&cell->extra, memory_order_acquire);
+    while (x >= c->extra && GH_WORD_SEQ(cell->word) == c->seq &&
+           !atomic_compare_exchange_weak(&cell->extra, &x, x - c->extra))
+        ; /* a new window meanwhile begins with none */
     c->took = c->extra = 0;
 }
 
@@ -158,13 +163,13 @@ put_back(const struct gh_limiter *l, struct gh_charge *c)
 static bool
 take_extra(struct gh_cell *cell, struct gh_charge *c, uint64_t most)
 {
-    uint32_t x = cell->extra;
+    uint32_t seq = GH_WORD_SEQ(cell->word), x = cell->extra;
 
     do {
         if ((uint64_t)x + c->cost > most || (uint64_t)x + c->cost > UINT32_MAX)
             return false;
     } while (!atomic_compare_exchange_weak(&cell->extra, &x, x + c->cost));
-    c->seq = GH_WORD_SEQ(cell->word);
+    c->seq = seq;
     c->extra = c->cost;
     return true;
 }
@@ -330,7 +335,7 @@ refused_by_rule(struct gh_spend *s)
             continue;
         if (c->limit->value == 0)
             return GH_SPEND_FORBIDDEN;
-        if (c->cost > c->limit->value)
+        if (c->cost > c->limit->value || c->cost > GH_COST_MAX)
             return GH_SPEND_COST_EXCEEDS;
     }
     for (i = 0; i < s->nscopes; i++) {

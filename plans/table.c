@@ -18,15 +18,18 @@ static const uint32_t class_size[CLASSES] = {
 /*
  * A lock whose owner was killed comes with EOWNERDEAD: lists are changed by one
  * store at the end of each step, so all the dead one can have done is lose a
- * place.
+ * place. One that is stopped costs the spinning once: till the lock was had
+ * again each try is a single one.
  */
 bool
 gh_table_lock(struct gh_limiter *l)
 {
-    int i, rc;
+    int i, rc, tries = l->stuck ? 1 : LOCK_TRIES;
 
-    for (i = 0; i < LOCK_TRIES; i++) {
+    for (i = 0; i < tries; i++) {
         rc = pthread_mutex_trylock(&l->table->lock);
+        if (rc == 0 || rc == EOWNERDEAD)
+            l->stuck = false;
         if (rc == 0)
             return true;
         if (rc == EOWNERDEAD)
@@ -36,6 +39,7 @@ gh_table_lock(struct gh_limiter *l)
         if (i > 100)
             sched_yield();
     }
+    l->stuck = true;
     return false;
 }
 

@@ -68,7 +68,8 @@ struct gh_meter {
     _Atomic uint64_t admitted;
     _Atomic uint32_t other[6];
     _Atomic uint32_t flushed_s; /* UTC seconds of the last flush */
-    uint32_t spare[3];
+    uint32_t life;              /* scopes put out before it was made */
+    uint32_t spare[2];
 };
 
 struct gh_symbol {

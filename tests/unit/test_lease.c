@@ -13,6 +13,7 @@
 
 #include "meter.h"
 #include "model_store.h"
+#include "table.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -495,6 +496,59 @@ test_meters(void **state)
     free(mem[1]);
 }
 
+/* The zone is full and an application pauses: it is put out, though its hour
+ * goes on. Made anew its usage is added to what it had; who is in use stays,
+ * limits or not. */
+static void
+test_meters_of_who_was_put_out(void **state)
+{
+    struct redis *r = *state;
+    uint64_t wall = UINT64_C(1767229200000), out[GH_FIGURES];
+    uint32_t hits, gen;
+    struct gh_limiter l;
+    struct gh_scripts s;
+    struct gh_error e;
+    void *mem = aligned_alloc(64, ZONE);
+    char app[32];
+    unsigned i, n;
+
+    gh_scripts_init(&s);
+    load(r, &s);
+    assert_int_equal(gh_limiter_format(mem, ZONE, &e), 0);
+    assert_int_equal(gh_limiter_attach(&l, mem, ZONE, &e), 0);
+    hits = gh_limiter_symbol(&l, S("hits"));
+    gh_meter_add(&l, S("pauses"), hits, wall, 1000, GH_FIG_ADMITTED, 5);
+    gh_meter_add(&l, S("busy"), hits, wall, 1000, GH_FIG_ADMITTED, 1);
+    for (n = 0;; n++) {
+        snprintf(app, sizeof(app), "other-%u", n);
+        if (gh_meter_add(&l, S(app), hits, wall, 1000, GH_FIG_DENIED, 1) != 0)
+            break;
+    }
+    gh_meter_add(&l, S("busy"), hits, wall, 19000, GH_FIG_ADMITTED, 1);
+    /* the last one has a place, but none for its meter */
+    flush(r, &l, &s, wall, n + 2, true);
+    for (i = 0; gh_table_find(&l, 'a', S("pauses"), &gen) != 0; i++) {
+        assert_true(i < 4000);
+        snprintf(app, sizeof(app), "new-%u", i);
+        gh_meter_add(&l, S(app), hits, wall, 20000, GH_FIG_DENIED, 1);
+    }
+    assert_int_not_equal(gh_table_find(&l, 'a', S("busy"), &gen), 0);
+    assert_int_equal(
+        gh_meter_add(&l, S("pauses"), hits, wall, 20000, GH_FIG_ADMITTED, 3),
+        0);
+    for (uint64_t cursor = 0; cursor != GH_CURSOR_END;) {
+        struct gh_buffer b = GH_BUFFER_INIT;
+        struct gh_meter_flush f;
+
+        if (gh_meter_next(&l, &s, wall, &cursor, 100, &f, &b) == 1)
+            freeReplyObject(redis_raw(r, &b));
+        gh_buffer_finish(&b);
+    }
+    sum(r, "pauses", wall / 3600000, out);
+    assert_int_equal(out[GH_FIG_ADMITTED], 8);
+    free(mem);
+}
+
 /* ---- errors ---- */
 
 static enum gh_reaction
@@ -613,6 +667,7 @@ main(void)
         cmocka_unit_test(test_recall_is_published),
         cmocka_unit_test(test_keys_expire),
         cmocka_unit_test(test_meters),
+        cmocka_unit_test(test_meters_of_who_was_put_out),
         cmocka_unit_test(test_error_texts),
         cmocka_unit_test(test_real_errors),
     };
