@@ -203,6 +203,10 @@ ngx_http_gatehouse_strip_handler(ngx_http_request_t *r)
         }
     }
 
+    /* first of all: what is masked and taken out is in the catalog */
+
+    (void) ngx_http_gatehouse_catalog_begin();
+
     if (r->host_start && ngx_http_gatehouse_target_host(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
