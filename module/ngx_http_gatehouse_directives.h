@@ -14,7 +14,10 @@
       |NGX_CONF_TAKE1,                                                        \
       ngx_http_gatehouse_conf_enable, NGX_HTTP_LOC_CONF_OFFSET, "off",        \
       "Guards the location: who calls, whether the plan allows it and "       \
-      "whether its limits hold is decided before the request goes on.")       \
+      "whether its limits hold is decided before the request goes on. With "  \
+      "proxy_cache, put $gatehouse_api into proxy_cache_key, and "            \
+      "$gatehouse_application unless all callers get the same answer: "       \
+      "nginx' own key knows neither.")                                        \
     X("gatehouse_api", "NAME", "http, server, location",                      \
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,  \
       ngx_http_gatehouse_conf_api, NGX_HTTP_LOC_CONF_OFFSET, "",              \
