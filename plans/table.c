@@ -12,6 +12,8 @@ static const uint32_t class_size[CLASSES] = {
 };
 
 #define LOCK_TRIES 20000
+/* a scope, three cells and a meter, made one after the other */
+#define FETCHED 384
 
 /* ---- lock and places ---- */
 
@@ -182,6 +184,18 @@ same_name(const struct gh_limiter *l, const struct gh_scope *s,
                   name.len - first) == 0;
 }
 
+/* A scope and what was made with it mostly lie side by side: all of it is
+ * fetched at once, rather than line after line along the chains. */
+static void
+fetch_ahead(const struct gh_scope *s)
+{
+    const char *p = (const char *)s;
+    size_t i;
+
+    for (i = 64; i < FETCHED; i += 64)
+        __builtin_prefetch(p + i, 1);
+}
+
 static uint32_t
 find_hashed(const struct gh_limiter *l, uint64_t hash, uint8_t kind,
             struct gh_slice name, uint32_t *gen)
@@ -191,8 +205,10 @@ find_hashed(const struct gh_limiter *l, uint64_t hash, uint8_t kind,
 
     for (i = 0; gh_table_valid(l, at) && i < GH_TABLE_STEPS; i++) {
         struct gh_scope *s = gh_table_scope(l, at);
-        uint32_t g = atomic_load_explicit(&s->gen, memory_order_acquire);
+        uint32_t g;
 
+        fetch_ahead(s);
+        g = atomic_load_explicit(&s->gen, memory_order_acquire);
         if (s->hash == hash && (g & 1) == 0 && s->kind == kind &&
             same_name(l, s, name)) {
             /* without the fence the name may be read after gen was */
