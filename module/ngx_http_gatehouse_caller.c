@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 
-#define NGX_HTTP_GATEHOUSE_CALLERS      131072  /* a power of two */
+#define NGX_HTTP_GATEHOUSE_CALLERS      262144  /* a power of two */
 #define NGX_HTTP_GATEHOUSE_CALLER_TEXT  117
 
 
@@ -27,7 +27,7 @@ typedef struct {
 } ngx_http_gatehouse_caller_t;
 
 
-/* 24 MB of address space; memory only for those that called */
+/* 48 MB of address space; memory only for those that called */
 
 static ngx_http_gatehouse_caller_t  *ngx_http_gatehouse_callers;
 
@@ -65,14 +65,27 @@ ngx_http_gatehouse_caller_close(void)
 }
 
 
+/* one of two neighbours: a caller's own place and the one beside it */
+
 static ngx_http_gatehouse_caller_t *
-ngx_http_gatehouse_caller_at(const u_char *digest)
+ngx_http_gatehouse_caller_at(const u_char *digest, ngx_uint_t way)
 {
     uint32_t  n;
 
     ngx_memcpy(&n, digest, sizeof(n));
 
-    return &ngx_http_gatehouse_callers[n & (NGX_HTTP_GATEHOUSE_CALLERS - 1)];
+    return &ngx_http_gatehouse_callers[(n & (NGX_HTTP_GATEHOUSE_CALLERS - 1))
+                                       ^ way];
+}
+
+
+static ngx_uint_t
+ngx_http_gatehouse_caller_is(ngx_http_gatehouse_caller_t *c,
+    const u_char *digest)
+{
+    return c->generation != 0
+           && c->generation == ngx_http_gatehouse_catalog_generation()
+           && ngx_memcmp(c->digest, digest, GH_DIGEST_SIZE) == 0;
 }
 
 
@@ -83,13 +96,17 @@ ngx_http_gatehouse_caller_get(ngx_http_request_t *r,
     u_char                       *p;
     ngx_http_gatehouse_caller_t  *c;
 
-    c = ngx_http_gatehouse_caller_at(ctx->digest);
+    c = ngx_http_gatehouse_caller_at(ctx->digest, 0);
 
-    if (c->generation == 0
-        || c->generation != ngx_http_gatehouse_catalog_generation()
-        || ngx_memcmp(c->digest, ctx->digest, GH_DIGEST_SIZE) != 0
-        || (c->expires && c->expires <= ngx_http_gatehouse_now()))
-    {
+    if (!ngx_http_gatehouse_caller_is(c, ctx->digest)) {
+        c = ngx_http_gatehouse_caller_at(ctx->digest, 1);
+
+        if (!ngx_http_gatehouse_caller_is(c, ctx->digest)) {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (c->expires && c->expires <= ngx_http_gatehouse_now()) {
         return NGX_DECLINED;
     }
 
@@ -131,7 +148,16 @@ ngx_http_gatehouse_caller_put(ngx_http_gatehouse_ctx_t *ctx)
         return;
     }
 
-    c = ngx_http_gatehouse_caller_at(ctx->digest);
+    /* in its own place, unless only the one beside it is free */
+
+    c = ngx_http_gatehouse_caller_at(ctx->digest, 1);
+
+    if (c->generation == ngx_http_gatehouse_catalog_generation()
+        || ngx_http_gatehouse_caller_at(ctx->digest, 0)->generation
+           != ngx_http_gatehouse_catalog_generation())
+    {
+        c = ngx_http_gatehouse_caller_at(ctx->digest, 0);
+    }
 
     ngx_memcpy(c->digest, ctx->digest, GH_DIGEST_SIZE);
     c->generation = ngx_http_gatehouse_catalog_generation();
