@@ -151,7 +151,7 @@ run(const struct gh_gatehoused_options *o, enum gh_child_kind k, int log,
     const struct gh_user *user = k == GH_CHILD_CONTROL ? &o->control : &o->idp;
     static struct words w;
     char path[PATH_MAX];
-    sigset_t none;
+    sigset_t mask;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     command(o, k, &w);
@@ -159,8 +159,15 @@ run(const struct gh_gatehoused_options *o, enum gh_child_kind k, int log,
              k == GH_CHILD_LAUNCHER ? "gatehoused" : kinds[k].name);
     for (int sig = 1; sig < 32; sig++)
         signal(sig, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&mask);
+    /* Told to stop before it listens for that, it must still clear away what it
+     * has made: the signal waits. */
+    if (k == GH_CHILD_LAUNCHER) {
+        sigaddset(&mask, SIGTERM);
+        sigaddset(&mask, SIGINT);
+        sigaddset(&mask, SIGUSR2);
+    }
+    sigprocmask(SIG_SETMASK, &mask, NULL);
     clean_environment(o);
     if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
         chdir("/") != 0 ||

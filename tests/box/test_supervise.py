@@ -352,6 +352,25 @@ def test_a_configuration_that_nginx_refuses_is_told():
         subprocess.run(["rm", "-rf", house.dir])
 
 
+def test_stopped_while_it_starts_it_leaves_nothing():
+    """Whenever the signal comes: what was made by then is taken away."""
+    for wait_ms in range(0, 60, 4):
+        house = House()
+        monitor = subprocess.Popen([BUILD / "gatehoused", "--dir", house.dir],
+                                   stderr=subprocess.DEVNULL)
+        try:
+            wait_for("its pid file", (house.dir / "gatehoused.pid").exists)
+            time.sleep(wait_ms / 1000)      # into the start of the launcher
+            block = house.block()
+            monitor.terminate()
+            monitor.wait(60)
+            block = house.block() or block
+            assert house.remains(block) == [], wait_ms
+        finally:
+            monitor.kill()
+            subprocess.run(["rm", "-rf", house.dir])
+
+
 def test_options_are_checked():
     for words in (["--control-user", "nobody-there"], ["--what"],
                   ["--allow-path", "relative"], ["--gate-address", "x"],
