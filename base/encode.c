@@ -14,8 +14,8 @@ gh_hex_encode(struct gh_slice s, char *out)
     out[2 * s.len] = '\0';
 }
 
-static int
-hex_digit(unsigned char c)
+int
+gh_hex_digit(unsigned char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -35,8 +35,8 @@ gh_hex_decode(struct gh_slice s, unsigned char *out, size_t cap)
     if (s.len % 2 != 0 || s.len / 2 > cap)
         return -1;
     for (i = 0; i < s.len / 2; i++) {
-        high = hex_digit(s.data[2 * i]);
-        low = hex_digit(s.data[2 * i + 1]);
+        high = gh_hex_digit(s.data[2 * i]);
+        low = gh_hex_digit(s.data[2 * i + 1]);
         if (high < 0 || low < 0)
             return -1;
         out[i] = (unsigned char)(high << 4 | low);

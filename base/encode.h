@@ -7,6 +7,9 @@
 
 #include <sys/types.h>
 
+/* 0 to 15, or -1 for what is no hex digit. Either case. */
+int gh_hex_digit(unsigned char c);
+
 /* Writes 2 * s.len lower-case digits and a NUL into out. */
 void gh_hex_encode(struct gh_slice s, char *out);
 

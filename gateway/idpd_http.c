@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "idpd.h"
 
+#include "encode.h"
 #include "log.h"
 
 #include <errno.h>
@@ -155,15 +156,6 @@ gh_idpd_cookie(struct gh_idpd_request *r, const char *name)
     return c.n == 1 ? c.value : gh_slice(NULL, 0);
 }
 
-static int
-hex(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct gh_slice
 gh_idpd_query(struct gh_idpd_request *r, const char *name)
 {
@@ -185,8 +177,10 @@ gh_idpd_query(struct gh_idpd_request *r, const char *name)
     for (start += n + 1; start < i; start++) {
         const unsigned char *p = r->query.data + start;
 
-        if (*p == '%' && i - start > 2 && hex(p[1]) >= 0 && hex(p[2]) >= 0) {
-            out[len++] = (unsigned char)(hex(p[1]) << 4 | hex(p[2]));
+        if (*p == '%' && i - start > 2 && gh_hex_digit(p[1]) >= 0 &&
+            gh_hex_digit(p[2]) >= 0) {
+            out[len++] = (unsigned char)(gh_hex_digit(p[1]) << 4 |
+                                         gh_hex_digit(p[2]));
             start += 2;
         } else {
             out[len++] = *p == '+' ? ' ' : *p;

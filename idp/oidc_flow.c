@@ -247,15 +247,6 @@ gh_oidc_flow_open(const struct gh_seal *s, struct gh_slice provider,
     return GH_OIDC_OK;
 }
 
-static int
-hex(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* application/x-www-form-urlencoded -> bytes; no NUL comes out of it. */
 static bool
 decode(struct gh_slice s, const struct gh_alloc *a, struct gh_slice *out)
@@ -268,11 +259,11 @@ decode(struct gh_slice s, const struct gh_alloc *a, struct gh_slice *out)
     for (i = 0; i < s.len; i++) {
         p[n] = s.data[i] == '+' ? ' ' : s.data[i];
         if (s.data[i] == '%') {
-            if (s.len - i < 3 || hex(s.data[i + 1]) < 0 ||
-                hex(s.data[i + 2]) < 0)
+            if (s.len - i < 3 || gh_hex_digit(s.data[i + 1]) < 0 ||
+                gh_hex_digit(s.data[i + 2]) < 0)
                 return false;
             p[n] =
-                (unsigned char)(hex(s.data[i + 1]) << 4 | hex(s.data[i + 2]));
+                (unsigned char)(gh_hex_digit(s.data[i + 1]) << 4 | gh_hex_digit(s.data[i + 2]));
             i += 2;
         }
         if (p[n++] == '\0')

@@ -3,15 +3,6 @@
 #include "encode.h"
 #include "oidc.h"
 
-static int
-hex(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Visible ASCII without what browsers read as a slash or cut off. */
 static bool
 plain(struct gh_slice s)
@@ -35,11 +26,11 @@ decode_path(struct gh_slice path, unsigned char *out)
         unsigned char c = path.data[i];
 
         if (c == '%') {
-            if (path.len - i < 3 || hex(path.data[i + 1]) < 0 ||
-                hex(path.data[i + 2]) < 0)
+            if (path.len - i < 3 || gh_hex_digit(path.data[i + 1]) < 0 ||
+                gh_hex_digit(path.data[i + 2]) < 0)
                 return -1;
-            c = (unsigned char)(hex(path.data[i + 1]) << 4 |
-                                hex(path.data[i + 2]));
+            c = (unsigned char)(gh_hex_digit(path.data[i + 1]) << 4 |
+                                gh_hex_digit(path.data[i + 2]));
             i += 2;
             if (c < 0x20 || c == 0x7f || c == '/' || c == '\\' || c == '%')
                 return -1;
@@ -125,7 +116,7 @@ split_host(struct gh_slice authority, struct gh_slice *host)
 
     if (authority.len > 0 && authority.data[0] == '[') {
         for (i = 1; i < authority.len && authority.data[i] != ']'; i++)
-            if (hex(authority.data[i]) < 0 && authority.data[i] != ':' &&
+            if (gh_hex_digit(authority.data[i]) < 0 && authority.data[i] != ':' &&
                 authority.data[i] != '.')
                 return false;
         if (i == authority.len || i == 1)
